@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads a jobs file (`docs/jobs.schema.json`) into `Shot` values, with every mistake named by its place in the file.
+
+Validates by hand, because a Blender's Python has no validator; a test holds this and the schema to the same verdicts. What
+the schema cannot say (a last frame before the first, a clip that is not there) is checked here too, before anything runs.
+The same value checks serve the command line. Knows no engine and no Blender. Standard library only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..queue.errors import MotionQueueError
+from . import located_json
+from .located_json import Mistake, Node, Places
+
+MAX_BYTES = 16 * 2**20
+MAX_DEPTH = 16
+MAX_JOBS = 10_000
+MAX_REPORTED = 50
+ENGINES = ("workbench", "eevee", "cycles")
+STEPS = ("retarget", "export", "render")
+
+_CONTROL = re.compile(r"[\x00-\x1f]")
+_CHARACTER = re.compile(r"\.([bB][lL][eE][nN][dD]|[fF][bB][xX]|[gG][lL][bB])$")
+_BLEND = re.compile(r"\.[bB][lL][eE][nN][dD]$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """One clip and what is to be made of it: the same value from a jobs file and from the command line."""
+
+    clip: Path
+    label: str = ""  # empty: the clip's name
+    character: Path | None = None  # None: the built-in mannequin
+    scene: Path | None = None  # None: the neutral stage
+    camera: str = ""  # empty: the scene's active camera
+    engine: str = "workbench"
+    resolution: tuple[int, int] = (1280, 720)  # pixels, even
+    fps: float | None = None  # None: the clip's own
+    frames: tuple[int, int] | None = None  # first and last, counted from 1
+    samples: int | None = None
+    steps: tuple[str, ...] = STEPS
+    priority: int = 50
+
+    @property
+    def name(self) -> str:
+        return self.label or self.clip.stem
+
+
+class JobsFileError(MotionQueueError):
+    """A jobs file that cannot be used. `mistakes` has each with its place; empty when the file could not be read at all."""
+
+    def __init__(self, code: str, message: str, mistakes: Sequence[Mistake] = ()) -> None:
+        super().__init__(code, message)
+        self.mistakes = tuple(mistakes)
+
+
+def load(path: Path, *, check_files: bool = True) -> tuple[Shot, ...]:
+    """Read and check a jobs file; relative paths in it are taken from its folder. `JobsFileError` names all mistakes."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise JobsFileError("jobs_file_too_large", f"{path} has {size:,} bytes, the limit is {MAX_BYTES:,}. Split it.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise JobsFileError("jobs_file_unreadable", f"Cannot read the jobs file {path}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise JobsFileError("jobs_file_unreadable", f"Cannot read the jobs file {str(path)!r}: {error}.") from error
+    return parse(data, name=path.name, folder=path.resolve().parent, check_files=check_files)
+
+
+def parse(data: bytes, *, name: str, folder: Path, check_files: bool = False) -> tuple[Shot, ...]:
+    """Check the bytes of a jobs file. Raises `JobsFileError`, never anything else, whatever the bytes."""
+    if len(data) > MAX_BYTES:
+        raise JobsFileError("jobs_file_too_large", f"{name} has {len(data):,} bytes, the limit is {MAX_BYTES:,}. Split it.")
+    try:
+        text = data.decode("utf-8-sig")  # with or without the mark that some editors put first
+    except UnicodeDecodeError as error:
+        raise JobsFileError(
+            "jobs_file_not_json", f"{name} is not UTF-8 text (byte {error.start}): save it as UTF-8, without any other encoding."
+        ) from error
+    try:
+        document = located_json.parse(text, max_depth=MAX_DEPTH)
+    except located_json.SyntaxMistake as error:
+        raise JobsFileError("jobs_file_not_json", error.mistake.text(name), [error.mistake]) from error
+    check = _Check(document.places, folder, check_files)
+    check.mistakes.extend(document.mistakes)
+    shots = check.document(document.root)
+    if check.mistakes:
+        raise _invalid(name, check.mistakes)
+    return shots
+
+
+def _invalid(name: str, mistakes: Sequence[Mistake]) -> JobsFileError:
+    ordered = sorted(mistakes, key=lambda m: (m.line, m.column))
+    lines = [mistake.text(name) for mistake in ordered[:MAX_REPORTED]]
+    if len(ordered) > MAX_REPORTED:
+        lines.append(f"… and {len(ordered) - MAX_REPORTED} more")
+    return JobsFileError("jobs_file_invalid", "\n".join(lines), ordered)
+
+
+# --- one value at a time: each returns the value, or raises ValueError with what is wrong ---------------------------------
+
+
+def _text(value: object, longest: int) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {_kind(value)}")
+    if not value:
+        raise ValueError("must not be empty")
+    if len(value) > longest:
+        raise ValueError(f"is longer than {longest} characters")
+    return value
+
+
+def _plain(value: object, longest: int = 4096) -> str:
+    text = _text(value, longest)
+    if _CONTROL.search(text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def read_clip(value: object) -> Path:
+    return Path(_plain(value))
+
+
+def read_label(value: object) -> str:
+    return _plain(value, 200)
+
+
+def read_character(value: object) -> Path:
+    text = _plain(value)
+    if not _CHARACTER.search(text):
+        raise ValueError("must be a .blend, .fbx or .glb file")
+    return Path(text)
+
+
+def read_scene(value: object) -> Path:
+    text = _plain(value)
+    if not _BLEND.search(text):
+        raise ValueError("must be a .blend file")
+    return Path(text)
+
+
+def read_camera(value: object) -> str:
+    return _text(value, 255)
+
+
+def read_engine(value: object) -> str:
+    return _choice(value, ENGINES)
+
+
+def read_resolution(value: object) -> tuple[int, int]:
+    width, height = _pair(value, "[width, height]", 16, 8192)
+    if width % 2 or height % 2:
+        raise ValueError("must be even numbers of pixels, which H.264 needs")
+    return width, height
+
+
+def read_fps(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a number, not {_kind(value)}")
+    if not 1 <= value <= 240:
+        raise ValueError("must be between 1 and 240")
+    return float(value)
+
+
+def read_frames(value: object) -> tuple[int, int]:
+    return _pair(value, "[first, last]", 1, 1_000_000)
+
+
+def read_samples(value: object) -> int:
+    return _integer(value, 1, 65536)
+
+
+def read_steps(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list of steps, not {_kind(value)}")
+    if not value:
+        raise ValueError("must name at least one step")
+    names = [_choice(item, STEPS) for item in value]
+    if len(set(names)) != len(names):
+        raise ValueError("names a step twice")
+    return tuple(name for name in STEPS if name in names)
+
+
+def read_priority(value: object) -> int:
+    return _integer(value, 0, 100)
+
+
+def _integer(value: object, low: int, high: int) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON knows one kind of number: 3.0 is 3
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"must be a whole number, not {_kind(value)}")
+    if not low <= value <= high:
+        raise ValueError(f"must be between {low:,} and {high:,}")
+    return value
+
+
+def _pair(value: object, what: str, low: int, high: int) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"must be a list of two whole numbers, {what}")
+    return _integer(value[0], low, high), _integer(value[1], low, high)
+
+
+def _choice(value: object, choices: Sequence[str]) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be one of {', '.join(choices)}, not {_kind(value)}")
+    if value not in choices:
+        raise ValueError(f"must be one of {', '.join(choices)}{_meant(value, choices)}")
+    return value
+
+
+def _meant(word: str, choices: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word[:64], choices, n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "true or false", int: "a number", float: "a fraction", str: "text", list: "a list", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
+
+
+OPTIONS: Mapping[str, Callable[[object], Any]] = {
+    "character": read_character,
+    "scene": read_scene,
+    "camera": read_camera,
+    "engine": read_engine,
+    "resolution": read_resolution,
+    "fps": read_fps,
+    "frames": read_frames,
+    "samples": read_samples,
+    "steps": read_steps,
+    "priority": read_priority,
+}
+JOB_FIELDS: Mapping[str, Callable[[object], Any]] = {"clip": read_clip, "label": read_label, **OPTIONS}
+
+
+def problems(shot: Shot) -> dict[str, str]:
+    """Field → what is wrong with a shot as a whole: what no single value shows. Empty when it can run."""
+    found: dict[str, str] = {}
+    if shot.frames is not None and shot.frames[1] < shot.frames[0]:
+        found["frames"] = f"the last frame ({shot.frames[1]}) comes before the first ({shot.frames[0]})"
+    if shot.camera and shot.scene is None:
+        found["camera"] = "needs a `scene` that has this camera"
+    if shot.samples is not None and shot.engine == "workbench":
+        found["samples"] = "are for eevee and cycles; Workbench takes none"
+    return found
+
+
+def file_problems(shot: Shot) -> dict[str, str]:
+    """Field → what is wrong with a file that a shot reads."""
+    found: dict[str, str] = {}
+    for name, path in (("clip", shot.clip), ("character", shot.character), ("scene", shot.scene)):
+        if path is None:
+            continue
+        try:
+            if path.is_dir():
+                found[name] = f"{path} is a folder, not a file"
+                continue
+            with path.open("rb"):
+                pass  # opening is the check
+        except FileNotFoundError:
+            found[name] = f"there is no file {path}"
+        except OSError as error:
+            found[name] = f"cannot read {path}: {error.strerror or error}"
+        except ValueError as error:
+            found[name] = f"cannot read {str(path)!r}: {error}"
+    return found
+
+
+class _Check:
+    """Walks one document and collects mistakes."""
+
+    def __init__(self, places: Places, folder: Path, check_files: bool) -> None:
+        self.places = places
+        self.folder = folder
+        self.check_files = check_files
+        self.mistakes: list[Mistake] = []
+        self._seen: dict[Path, str] = {}
+
+    def wrong(self, offset: int, path: str, message: str) -> None:
+        self.mistakes.append(self.places.mistake(offset, path, message))
+
+    def document(self, root: Node) -> tuple[Shot, ...]:
+        members = self.object(root, "$", ("$schema", "version", "defaults", "jobs"), ("version", "jobs"))
+        if members is None:
+            return ()
+        if "$schema" in members:
+            self.value(members["$schema"], "$['$schema']", _read_schema)
+        if "version" in members:
+            self.value(members["version"], "$.version", _read_version)
+        defaults: dict[str, _Given] = {}
+        if "defaults" in members:
+            defaults = self.given(members["defaults"], "$.defaults", OPTIONS, ())
+        if "jobs" not in members:
+            return ()
+        node = members["jobs"]
+        if not isinstance(node.value, list):
+            self.wrong(node.offset, "$.jobs", f"must be a list of jobs, not {_kind(plain(node))}")
+            return ()
+        if not 1 <= len(node.value) <= MAX_JOBS:
+            self.wrong(node.offset, "$.jobs", f"has {len(node.value):,} jobs; between 1 and {MAX_JOBS:,} are allowed")
+            return ()
+        return tuple(shot for index, job in enumerate(node.value) if (shot := self.job(job, f"$.jobs[{index}]", defaults)) is not None)
+
+    def job(self, node: Node, path: str, defaults: Mapping[str, _Given]) -> Shot | None:
+        before = len(self.mistakes)
+        own = self.given(node, path, JOB_FIELDS, ("clip",))
+        if len(self.mistakes) > before or "clip" not in own:
+            return None
+        merged = {**defaults, **own}
+        shot = Shot(**{name: given.value for name, given in merged.items()})
+        shot = replace(
+            shot,
+            clip=self.folder / shot.clip,
+            character=self.folder / shot.character if shot.character is not None else None,
+            scene=self.folder / shot.scene if shot.scene is not None else None,
+        )
+        found = problems(shot)
+        if self.check_files:
+            found |= self.files(shot)
+        for name, message in found.items():
+            # A mistake in a default is reported where it stands, once for each job it spoils would only be noise.
+            given = merged[name]
+            if not any(m.path == given.path and m.message == message for m in self.mistakes[-64:]):
+                self.wrong(given.offset, given.path, message)
+        return shot
+
+    def files(self, shot: Shot) -> dict[str, str]:
+        """`file_problems`, asking the disk once for each file however many jobs read it."""
+        found: dict[str, str] = {}
+        paths = {"clip": shot.clip, "character": shot.character, "scene": shot.scene}
+        unknown = {path for path in paths.values() if path is not None and path not in self._seen}
+        if unknown:
+            answers = file_problems(shot)
+            self._seen.update({path: answers.get(name, "") for name, path in paths.items() if path is not None})
+        for name, path in paths.items():
+            if path is not None and self._seen[path]:
+                found[name] = self._seen[path]
+        return found
+
+    def given(
+        self, node: Node, path: str, readers: Mapping[str, Callable[[object], Any]], required: Sequence[str]
+    ) -> dict[str, _Given]:
+        members = self.object(node, path, tuple(readers), required)
+        values: dict[str, _Given] = {}
+        for name, member in (members or {}).items():
+            if name in readers:
+                where = located_json.step(path, name)
+                ok, value = self.value(member, where, readers[name])
+                if ok:
+                    values[name] = _Given(value, member.offset, where)
+        return values
+
+    def object(self, node: Node, path: str, known: Sequence[str], required: Sequence[str]) -> dict[str, Node] | None:
+        if not isinstance(node.value, dict):
+            self.wrong(node.offset, path, f"must be an object, not {_kind(plain(node))}")
+            return None
+        for name, member in node.value.items():
+            if name == "prompt" and "clip" in known:
+                message = "motion from a prompt is not available yet: give a `clip` (a BVH file) instead"
+                self.wrong(member.key_offset, located_json.step(path, name), message)
+            elif name not in known:
+                self.wrong(member.key_offset, located_json.step(path, name[:64]), f"is no known field{_meant(name, known)}")
+        for name in required:
+            if name not in node.value and not (name == "clip" and "prompt" in node.value):
+                self.wrong(node.offset, path, f"`{name}` is missing")
+        return node.value
+
+    def value(self, node: Node, path: str, read: Callable[[object], Any]) -> tuple[bool, Any]:
+        try:
+            return True, read(plain(node))
+        except ValueError as error:
+            self.wrong(node.offset, path, str(error))
+            return False, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value that a job or the defaults give, with its place."""
+
+    value: Any
+    offset: int
+    path: str = field(default="")
+
+
+def _read_version(value: object) -> int:
+    if isinstance(value, bool) or value != 1:
+        raise ValueError("must be 1, the only format there is" if not isinstance(value, int) or value < 2 else "is newer than this program: update it")
+    return 1
+
+
+def _read_schema(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 4096:
+        raise ValueError("must be text of at most 4096 characters")
+    return value
+
+
+def plain(node: Node) -> Any:
+    """A node without its places: what `json.loads` gives."""
+    if isinstance(node.value, dict):
+        return {name: plain(member) for name, member in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(item) for item in node.value]
+    return node.value
+
+
+def shot_options(shot: Shot) -> dict[str, Any]:
+    """The options of a shot as plain values, without the clip."""
+    return {item.name: getattr(shot, item.name) for item in fields(shot) if item.name != "clip"}
