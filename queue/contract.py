@@ -19,6 +19,8 @@ Json = Any  # a JSON value: None, bool, int, float, str, list, dict with string 
 
 
 class JobState(StrEnum):
+    __hash__ = str.__hash__  # Enum's own is written in Python, and states are looked up all the time
+
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
@@ -29,6 +31,8 @@ class JobState(StrEnum):
 
 
 class StepState(StrEnum):
+    __hash__ = str.__hash__
+
     PENDING = "pending"
     RUNNING = "running"
     COMPLETED = "completed"
@@ -185,6 +189,7 @@ class Backend(Protocol):
     name: str
     lane: str
     can_pause: bool  # stops at a checkpoint when asked and goes on from there when run again
+    # Optional: `hold_while_away = True` lets its jobs wait while `health` is bad, instead of failing.
 
     def run(self, request: StepRequest, context: StepContext) -> StepResult: ...
 
@@ -260,8 +265,10 @@ class Journal(Protocol):
         """Block until the record `seq` is durable (True), `timeout` seconds are over (False), or it failed (`StoreError`)."""
 
     def listen(self, on_durable: Callable[[Sequence[Record]], None], on_error: Callable[[StoreError | None], None]) -> None:
-        """`on_durable` gets every record once it is safe (sync=False ones with the batch that follows them); `on_error` gets the
-        error when writing fails (records stay pending and are retried) and None when it works again. Both on the writer's thread."""
+        """Both are called on the writer's thread. `on_durable` gets every record once it is safe (sync=False ones with the batch
+        that follows them); `on_error` gets the error when writing fails (records stay pending and are retried), and None when it
+        works again.
+        """
 
     def close(self, timeout: float = 2.0) -> None: ...
 

@@ -1,0 +1,522 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The life of a job's steps: queued, started on a pool thread, settled, gone on with, stopped, recovered.
+
+`Core` holds the state that the engine, the clock and the worker threads share, under one lock that is never held while a backend,
+a callback or the disk is at work. Methods here expect the lock to be held, except `work`, which runs on the pool's threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .contract import ArtefactStore, JobState, Journal, Json, StepResult, StepState, StopReason
+from .errors import JobError, MotionQueueError, StepStopped
+from .eta import Durations
+from .forecast import Forecaster
+from .ledger import Ledger
+from .metrics import Meter
+from .model import Job, Limits, Step
+from .pool import WorkerPool
+from .registry import Registry
+from .run import Outcome, Run, execute
+from .scheduler import Scheduler, Waiting, order_key
+from .states import Trigger, after
+
+_log = logging.getLogger(__name__)
+
+_WORTH_LEARNING = 0.01  # seconds
+
+
+class Core:
+    def __init__(
+        self, *, journal: Journal, store: ArtefactStore | None, limits: Limits, job_log: Callable[[str, str, str], None] | None
+    ) -> None:
+        self.journal = journal
+        self.limits = limits
+        self._store = store
+        self._job_log = job_log
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)  # something became durable, or a step ended while someone waits for that
+        self.wake = threading.Event()  # the clock has something to do before its next look
+        self.registry = Registry()
+        self.ledger = Ledger(journal.append)
+        self.scheduler = Scheduler(total=limits.total, lanes=limits.lanes, memory_mb=limits.memory_mb)
+        self.held: dict[str, str] = {}  # why nothing starts: reason → for people
+        self.runs: dict[str, Run] = {}  # job id → its running step
+        self.delayed: dict[str, float] = {}  # job id → not before (seconds since the epoch)
+        self.expiring: dict[str, float] = {}  # job id → when it expires if it has not started
+        self.unsaved: deque[tuple[int, str]] = deque()  # (record, job id) of submitted jobs that are not durable yet
+        self.stop_callbacks: deque[tuple[Callable[[StopReason], None], StopReason]] = deque()  # for the clock to call
+        self.waited: Counter[str] = Counter()  # jobs that someone waits for are not pruned
+        self.callbacks: dict[str, list[Callable[[Job], None]]] = {}  # job id → whom to tell when it is over
+        self.durations = Durations()
+        self.forecaster = Forecaster(self.registry, self.durations)
+        self.meter = Meter()
+        self.durable = 0  # the newest record on disk
+        self.closing = False
+        self._pool = WorkerPool()
+        self._token_prefix = uuid.uuid4().hex[:12]
+        self._tokens = 0
+        self._random = random.Random()  # jitter only
+
+    # ------------------------------------------------------------------ for running steps (RunOwner)
+
+    @property
+    def artefact_store(self) -> ArtefactStore:
+        if self._store is None:
+            raise MotionQueueError("no_store", "This engine was made without an artefact store, and a step asked for it.")
+        return self._store
+
+    def write_job_log(self, job_id: str, level: str, message: str) -> None:
+        if self._job_log is not None:
+            self._job_log(job_id, level, message)
+        else:
+            _log.log(logging.getLevelNamesMapping().get(level.upper(), logging.INFO), "%s: %s", job_id, message)
+
+    def record_external_ref(self, run: Run, ref: str) -> None:
+        with self.lock:
+            if run.abandoned:
+                return
+            run.step.__dict__["external_ref"] = ref
+            self.ledger.change("step_external", run.job, {str(run.index): {"external_ref": ref}})
+            seq = self.ledger.flush()
+        self.journal.wait(seq)
+
+    # ------------------------------------------------------------------ starting and settling steps
+
+    def enqueue(self, job: Job) -> None:
+        """Put the job's next step in line. Called in every state in which it should run when its turn comes."""
+        step = job.current
+        if step is None:
+            raise AssertionError(f"job {job.id} has no step left to run")
+        if job.expires_at is not None and job.started_at is None:
+            self.expiring[job.id] = job.expires_at
+            self.wake.set()
+        if job.not_before is not None and job.not_before > time.time():
+            self.delayed[job.id] = job.not_before
+            self.wake.set()
+            return
+        if not self.registry.has_backend(step.backend):
+            # A recovered job whose add-on is not there (yet). Submitting one is refused.
+            self.scheduler.hold_backend(step.backend)
+        memory = self.forecaster.estimate(job, step).memory_mb
+        budget = self.limits.memory_mb
+        if budget and memory > budget:
+            self.fail(
+                job,
+                step,
+                MotionQueueError(
+                    "memory_budget",
+                    f"The step {step.name!r} expects to take {memory:.0f} MB and the memory limit is {budget:.0f} MB. "
+                    "Raise the limit, or make the work smaller (resolution, samples).",
+                ),
+            )
+            return
+        self.scheduler.add(
+            job.id,
+            Waiting(order_key(job.id, job.priority, job.position), step.lane, step.backend, memory, step.exclusive_key),
+        )
+
+    def unqueue(self, job: Job) -> None:
+        self.scheduler.discard(job.id)
+        self.delayed.pop(job.id, None)
+
+    def dispatch(self) -> None:
+        """Start what may start, each on a thread of the pool."""
+        while (run := self.next_run()) is not None:
+            self._pool.submit(self.work, run)
+
+    def next_run(self) -> Run | None:
+        job_id = self.scheduler.pick()
+        if job_id is None:
+            return None
+        job = self.ledger.jobs[job_id]
+        step = job.current
+        if step is None:
+            raise AssertionError(f"job {job_id} was scheduled without a step to run")
+        index = job.steps.index(step)
+        self._tokens += 1
+        run = Run(self, job, index, f"{self._token_prefix}-{self._tokens}")
+        self.runs[job_id] = run
+        now = time.time()
+        changes: dict[str, Json] = {"state": StepState.RUNNING, "started_at": now}
+        if not step.attempt:
+            changes["attempt"] = 1
+        step.__dict__.update(changes)
+        fields: dict[str, Any] = {"state": after(job.state, Trigger.START)}
+        if job.started_at is None:
+            fields["started_at"] = now
+        if job.not_before is not None:
+            fields["not_before"] = None
+        self.ledger.change("step_started", job, {str(index): changes}, **fields)
+        return run
+
+    def work(self, run: Run | None) -> None:
+        """On a pool thread: run a step, then whatever is next, until nothing may start."""
+        while run is not None:
+            backend = self.registry.backend(run.step.backend)
+            outcome = execute(run, backend)
+            del backend
+            with self.lock:
+                run = self.finish(run, outcome)
+
+    def finish(self, run: Run, outcome: Outcome) -> Run | None:
+        """Take the outcome of a step; returns the step that this thread runs next, if any."""
+        if run.abandoned:
+            # Someone else has the job by now. The late result counts for nothing.
+            _log.info("Job %s: a late result of step %s (attempt given up) was refused", run.job.id, run.step.name)
+            return None
+        self.settle(run, outcome)
+        self.prune()
+        mine = None if self.closing else self.next_run()
+        self.dispatch()
+        self.ledger.flush()
+        if self.closing or self.held:
+            self.changed.notify_all()
+        return mine
+
+    def settle(self, run: Run, outcome: Outcome) -> None:
+        """What a step's end means for its job."""
+        job, step = run.job, run.step
+        del self.runs[job.id]
+        self.scheduler.release(job.id)
+        seconds = run.elapsed
+        changes: dict[str, Json] = {"seconds": round(seconds, 4)}
+        if run.stage or run.data:
+            changes["stage"], changes["data"] = run.stage, dict(run.data)
+        if run.worker_id:
+            changes["worker"] = run.worker_id
+        if run.peak_memory_mb:
+            changes["peak_memory_mb"] = round(run.peak_memory_mb, 1)
+        if isinstance(outcome, StepResult):
+            # What took no time needs no prediction, and an interrupted step says nothing about a whole one.
+            if seconds > _WORTH_LEARNING and not run.resumed_seconds:
+                estimate = self.forecaster.estimate(job, step)
+                self.durations.observe(step.backend, estimate.key, estimate.work, seconds, run.samples)
+            self.complete_step(job, run, outcome, changes)
+            return
+        step.__dict__.update(changes)
+        if isinstance(outcome, StepStopped) and run.stop_reason is not None:
+            reason = run.stop_reason
+            if reason in (StopReason.TIMEOUT, StopReason.STALLED):
+                outcome = _timed_out(step, reason)
+            else:
+                self.stopped(job, run, changes)
+                return
+        elif isinstance(outcome, StepStopped):
+            outcome = MotionQueueError(
+                "backend_contract", f"The backend of step {step.name!r} stopped without having been asked to."
+            )
+        self.step_failed(job, run, outcome, changes)
+
+    def complete_step(self, job: Job, run: Run, result: StepResult, changes: dict[str, Json]) -> None:
+        step = run.step
+        changes |= {"state": StepState.COMPLETED, "progress": 1.0, "completed_at": time.time()}
+        values = step.__dict__
+        values.update(changes)
+        if result.artefacts:
+            values["artefacts"] = result.artefacts
+            changes["artefacts"] = [a.to_json() for a in result.artefacts]
+        if result.data:
+            values["result"] = changes["result"] = dict(result.data)
+        self.go_on(job, {str(run.index): changes}, "step_completed")
+
+    def go_on(self, job: Job, steps: dict[str, dict[str, Json]], name: str, **fields: Any) -> None:
+        """A step is over and the job is not lost: skip what cannot run, then the next step, a pause, or the end."""
+        while (step := job.current) is not None and step.needs:
+            done = {s.name for s in job.steps if s.state is StepState.COMPLETED}
+            if done.issuperset(step.needs):
+                break
+            step.__dict__["state"] = StepState.SKIPPED
+            steps[str(job.steps.index(step))] = {"state": StepState.SKIPPED}
+        if step is None:
+            if degraded := _degraded(job):
+                fields["degraded"] = degraded
+            self.end(job, "job_completed", after(job.state, Trigger.FINISH), steps, **fields)
+        elif job.state is JobState.STOPPING:
+            self.end(job, "job_cancelled", after(job.state, Trigger.STOPPED), steps, **fields)
+        elif job.pause_requested:
+            self.ledger.change("job_paused", job, steps, state=after(job.state, Trigger.PAUSE), pause_requested=False, **fields)
+        else:
+            self.ledger.change(name, job, steps, **fields)
+            self.enqueue(job)
+
+    def stopped(self, job: Job, run: Run, changes: dict[str, Json]) -> None:
+        """The step stopped because it was asked to: cancel, pause or shutdown."""
+        if job.state is JobState.STOPPING:
+            changes["state"] = StepState.CANCELLED
+            run.step.__dict__["state"] = StepState.CANCELLED
+            self.end(job, "job_cancelled", after(job.state, Trigger.STOPPED), {str(run.index): changes})
+            return
+        changes |= {"state": StepState.PENDING, "progress": round(run.fraction, 4)}
+        run.step.__dict__.update(changes)
+        if job.pause_requested:
+            self.ledger.change(
+                "job_paused", job, {str(run.index): changes}, state=after(job.state, Trigger.PAUSE), pause_requested=False
+            )
+            return
+        self.ledger.change("job_interrupted", job, {str(run.index): changes}, state=after(job.state, Trigger.INTERRUPT))
+        self.enqueue(job)
+
+    def step_failed(self, job: Job, run: Run, error: MotionQueueError, changes: dict[str, Json]) -> None:
+        step = run.step
+        value = error.as_job_error()
+        self.write_job_log(job.id, "error", f"Step {step.name} (attempt {step.attempt}) failed: {error}")
+        changes["error"] = value.to_json()
+        if job.state is JobState.STOPPING:
+            changes["state"] = StepState.CANCELLED
+            step.__dict__.update(state=StepState.CANCELLED, error=value)
+            self.end(job, "job_cancelled", after(job.state, Trigger.FAIL), {str(run.index): changes})
+            return
+        if error.retryable and step.attempt < step.max_attempts:
+            wait = min(self.limits.retry_cap, self.limits.retry_base * 2.0 ** (step.attempt - 1)) * self._random.uniform(0.5, 1.5)
+            changes |= {
+                "state": StepState.PENDING,
+                "attempt": step.attempt + 1,
+                "progress": 0.0,
+                "seconds": 0.0,
+                "external_ref": "",
+            }
+            step.__dict__.update({**changes, "error": value})
+            self.meter.retries += 1
+            self.ledger.change(
+                "job_retrying",
+                job,
+                {str(run.index): changes},
+                state=after(job.state, Trigger.RETRY),
+                attempt=job.attempt + 1,
+                not_before=time.time() + wait,
+            )
+            self.forecaster.forget(job.id)
+            if job.pause_requested:
+                self.pause_now(job)
+            else:
+                self.enqueue(job)
+            return
+        changes |= {"state": StepState.FAILED, "completed_at": time.time()}
+        step.__dict__.update({**changes, "error": value})
+        if step.optional:
+            self.go_on(job, {str(run.index): changes}, "step_failed")
+            return
+        self.end(job, "job_failed", after(job.state, Trigger.FAIL), {str(run.index): changes}, error=value)
+
+    def fail(self, job: Job, step: Step | None, error: MotionQueueError) -> None:
+        """The job's next step can never run. An optional step is given up alone."""
+        value = error.as_job_error()
+        steps: dict[str, dict[str, Json]] = {}
+        if step is not None:
+            step.__dict__.update(state=StepState.FAILED, error=value)
+            steps[str(job.steps.index(step))] = {"state": StepState.FAILED, "error": value.to_json()}
+            if step.optional:
+                self.go_on(job, steps, "step_failed")
+                return
+        self.write_job_log(job.id, "error", str(error))
+        self.end(job, "job_failed", after(job.state, Trigger.FAIL), steps, error=value)
+
+    def end(self, job: Job, name: str, state: JobState, steps: dict[str, dict[str, Json]], **fields: Any) -> None:
+        """A terminal state: it never changes again."""
+        for index, step in enumerate(job.steps) if job.current else ():
+            if step.state is StepState.PENDING:
+                step.__dict__["state"] = StepState.SKIPPED
+                steps.setdefault(str(index), {})["state"] = StepState.SKIPPED
+        if job.pause_requested:
+            fields["pause_requested"] = False
+        now = time.time()
+        waited = None if job.started_at is None else job.started_at - job.queued_at
+        self.ledger.change(name, job, steps or None, state=state, completed_at=now, **fields)
+        self.meter.ended(str(state), waited, job.processing_time)
+        self.forecaster.forget(job.id)
+
+    def cancel(self, job: Job) -> None:
+        if job.finished:
+            return
+        run = self.runs.get(job.id)
+        if run is None:
+            self.unqueue(job)
+            # Between two steps a running job has nothing that must stop first.
+            state = after(job.state, Trigger.CANCEL)
+            if state is JobState.STOPPING:
+                state = after(state, Trigger.STOPPED)
+            self.end(job, "job_cancelled", state, {})
+            return
+        if job.state is not JobState.STOPPING:
+            self.ledger.change("job_stopping", job, state=after(job.state, Trigger.CANCEL))
+        self.ask(run, StopReason.CANCEL)
+
+    def pause_now(self, job: Job) -> None:
+        state = after(job.state, Trigger.PAUSE)
+        self.unqueue(job)
+        self.ledger.change("job_paused", job, state=state, pause_requested=False)
+
+    def ask(self, run: Run, reason: StopReason) -> None:
+        for callback in run.ask_stop(reason):
+            self.stop_callbacks.append((callback, run.stop_reason or reason))
+
+    def abandon(self, run: Run, why: str) -> None:
+        """Give up a worker that does not stop. Its thread may go on; its token is stale, and its slot is free."""
+        run.abandoned = True
+        self.meter.abandoned += 1
+        _log.error("Job %s: step %s %s; its worker was given up", run.job.id, run.step.name, why)
+        self.write_job_log(run.job.id, "error", f"Step {run.step.name} {why}; its worker was given up.")
+        self.settle(run, StepStopped(run.stop_reason or StopReason.CANCEL))
+        if not self.closing:
+            self._pool.replace()
+        self.changed.notify_all()
+
+    def reorder(self, job: Job, priority: int, position: float, name: str) -> None:
+        self.ledger.reorder(job, priority, position, name)
+        self.scheduler.rekey(job.id, order_key(job.id, priority, position))
+
+    def hold(self, reason: str, message: str) -> None:
+        self.held[reason] = message
+        self.scheduler.held = True
+
+    def unhold(self, reason: str) -> None:
+        self.held.pop(reason, None)
+        self.scheduler.held = bool(self.held)
+        self.dispatch()
+
+    def prune(self) -> None:
+        finished = self.ledger.finished_order
+        over = len(finished) - self.limits.finished_kept
+        # Some slack, so that a stream of short jobs is pruned in batches.
+        if over <= self.limits.finished_kept // 4:
+            return
+        ids: list[str] = []
+        for job_id in finished:
+            if len(ids) == over or not self.is_durable(job_id):
+                break
+            if job_id not in self.waited:
+                ids.append(job_id)
+        if ids:
+            self.forget(ids)
+
+    def forget(self, ids: Sequence[str]) -> None:
+        for job_id in ids:
+            self.callbacks.pop(job_id, None)
+        self.ledger.remove(ids)
+
+    def is_durable(self, job_id: str) -> bool:
+        """The job is over, and that is on disk."""
+        job = self.ledger.jobs[job_id]
+        return job.finished and job.revision <= self.durable
+
+    def is_idle(self) -> bool:
+        return self.ledger.unfinished() == self.ledger.count(JobState.PAUSED) and self.durable >= self.ledger.seq_of_sync
+
+    def stage(self, job: Job, run: Run | None) -> str:
+        if run is not None:
+            return run.stage or run.step.name
+        if job.finished:
+            return ""
+        step = job.current
+        if job.id in self.delayed:
+            return "waiting to try again" if job.attempt > 1 else "waiting for its time"
+        if step is not None and not self.registry.has_backend(step.backend):
+            return f"waiting for backend {step.backend}, which is not registered"
+        if step is not None and job.state in (JobState.RUNNING, JobState.QUEUED):
+            return self.held_text() or f"waiting for {step.lane}"
+        return str(job.state)
+
+    def held_text(self) -> str:
+        return next(iter(self.held.values()), "")
+
+    def view(self, job: Job) -> Job:
+        view = job.copy()
+        forecast = self.forecaster.of(job, self.runs.get(job.id))
+        run = self.runs.get(job.id)
+        if run is not None:
+            view.steps[run.index].__dict__.update(
+                progress=run.fraction,
+                stage=run.stage,
+                data=dict(run.data),
+                seconds=run.elapsed,
+                worker=run.worker_id,
+                heartbeat_at=run.heartbeat_at,
+                peak_memory_mb=run.peak_memory_mb,
+            )
+        view.__dict__.update(
+            progress=forecast.progress,
+            stage=self.stage(job, run),
+            estimated_duration=forecast.total,
+            eta_seconds=forecast.eta,
+            eta_is_guess=forecast.guess,
+            queue_position=self.scheduler.position(job.id),
+        )
+        return view
+
+    def recover_unfinished(self) -> None:
+        """Put waiting jobs in line; those that ran when the last process ended go on at their first unfinished step."""
+        for key in list(self.ledger.order):
+            job = self.ledger.jobs[key[2]]
+            if job.state in (JobState.RUNNING, JobState.STOPPING):
+                self.recover(job)
+            if job.state is JobState.QUEUED:
+                self.enqueue(job)
+
+    def recover(self, job: Job) -> None:
+        crashed: dict[str, dict[str, Json]] = {}
+        for index, step in enumerate(job.steps):
+            if step.state is StepState.RUNNING:
+                step.__dict__["state"] = StepState.PENDING
+                crashed[str(index)] = {"state": StepState.PENDING}
+        if job.state is JobState.STOPPING:
+            self.end(job, "job_cancelled", after(job.state, Trigger.INTERRUPT), crashed)
+            return
+        count = job.crash_count + len(crashed)
+        limit = self.limits.max_crashes
+        if crashed and limit and count >= limit:
+            name = job.steps[int(next(iter(crashed)))].name
+            error = JobError(
+                "crash_loop",
+                f"The program ended {count} times while the step {name!r} of this job was running. It is not tried again by "
+                "itself; read its log, then retry it or change it.",
+            )
+            self.end(job, "job_failed", after(job.state, Trigger.FAIL), crashed, error=error, crash_count=count, recovered=True)
+            return
+        fields: dict[str, Any] = {"state": after(job.state, Trigger.INTERRUPT), "recovered": True}
+        if crashed:
+            fields["crash_count"] = count
+        self.ledger.change("job_recovered", job, crashed or None, **fields)
+
+    def call_stop_callbacks(self) -> None:
+        while self.stop_callbacks:
+            callback, reason = self.stop_callbacks.popleft()
+            try:
+                callback(reason)
+            except Exception:
+                _log.exception("A backend's stop callback failed")
+
+    def save_durations(self) -> None:
+        if self.durations.changed:
+            self.durations.changed = False
+            self.ledger.note("durations_learned", sync=False, durations=self.durations.to_json())
+
+    def end_threads(self, deadline: float) -> bool:
+        """Wait for the pool's threads until `deadline`; True when all ended. Without the lock."""
+        return self._pool.end(deadline)
+
+
+def _degraded(job: Job) -> str:
+    """What is missing of a job that completes, and why; empty when nothing is."""
+    if len(job.steps) == 1:
+        return ""
+    lost = [s for s in job.steps if s.state in (StepState.FAILED, StepState.SKIPPED)]
+    return "; ".join(f"{s.name}: {s.error.message} [{s.error.code}]" if s.error else f"{s.name}: not run" for s in lost)
+
+
+def _timed_out(step: Step, reason: StopReason) -> MotionQueueError:
+    if reason is StopReason.TIMEOUT:
+        return MotionQueueError(
+            "timeout", f"The step {step.name!r} took longer than its limit of {step.timeout:g} s and was stopped.", retryable=True
+        )
+    return MotionQueueError(
+        "stalled", f"The step {step.name!r} made no progress for {step.stall_timeout:g} s and was stopped.", retryable=True
+    )
