@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The mathematics of motion: skeletons, BVH, kinematics, retargeting. numpy only, arrays in, arrays out; knows no job and no Blender."""
+"""The mathematics of motion: skeletons, BVH, kinematics, retargeting. numpy only, arrays in, arrays out; no job, no Blender."""

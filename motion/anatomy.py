@@ -101,7 +101,11 @@ def rest_frames(joints: JointMap, parents: Ints, points: Array, tips: Array, up:
         out[f"{side}_ankle_plain"] = out[f"{side}_foot_plain"] = body
         toe = at.get("foot", tips[joints[f"{side}_ankle"]])
         flat = toe - at["ankle"] - up * np.dot(toe - at["ankle"], up)
-        if np.isfinite(flat).all() and np.linalg.norm(flat) > 0.2 * np.linalg.norm(toe - at["ankle"]) and np.dot(flat, forward) > 0:
+        if (
+            np.isfinite(flat).all()
+            and np.linalg.norm(flat) > 0.2 * np.linalg.norm(toe - at["ankle"])
+            and np.dot(flat, forward) > 0
+        ):
             out[f"{side}_ankle"] = out[f"{side}_foot"] = _upright(np.cross(up, flat), up)
     return out
 
@@ -131,6 +135,8 @@ class Performance:
         rest = skeleton.rest_positions()
         standing = stands(joints, rest)
         notes: list[str] = []
+        spine_local: tuple[Array, ...]
+        neck_local: tuple[Array, ...]
         up = _up_in(positions, joints)
         if up is None:
             up = _nearest_axis(rest[joints["head"]] - rest[joints["l_ankle"]]) if standing else np.array([0.0, 1.0, 0.0])
@@ -141,7 +147,8 @@ class Performance:
         if standing:
             tips[skeleton.end_parents] = rest[skeleton.end_parents] + skeleton.end_offsets
             local = rest_frames(joints, skeleton.parents, rest, tips)
-            spine_local = neck_local = (local["pelvis"],)
+            spine_local = (local["pelvis"],) * len(joints.spine)
+            neck_local = (local["pelvis"],) * len(joints.neck)
         else:
             notes.append("The clip's rest pose is no stance; a stance was taken from its most upright frames.")
             tips[skeleton.end_parents] = skeleton.end_offsets
@@ -152,8 +159,8 @@ class Performance:
             joints=joints,
             rotations=rotations,
             local=local,
-            spine_local=tuple(itertools.islice(itertools.cycle(spine_local), len(joints.spine))) if spine_local else (),
-            neck_local=tuple(itertools.islice(itertools.cycle(neck_local), len(joints.neck))) if neck_local else (),
+            spine_local=spine_local,
+            neck_local=neck_local,
             spine_at=chain_places(first, joints.spine, chest_end(first, joints)),
             neck_at=chain_places(first, joints.neck, first[joints["head"]]),
             middle=0.5 * (positions[:, joints["l_hip"]] + positions[:, joints["r_hip"]]),
@@ -239,7 +246,7 @@ def _calibrate(
         upright = upright + 0.5 * np.sum(normalize(at[f"{side}_hip"] - at[f"{side}_ankle"]) * _UP, axis=-1)
     chosen = np.argsort(-upright)[: max(1, int(_STANDING_SHARE * len(upright)))]
 
-    def averaged(joint: int, frames: Array = chosen, target: Array = body, *, snap: bool = False) -> Array:
+    def averaged(joint: int, frames: Ints = chosen, target: Array = body, *, snap: bool = False) -> Array:
         mean = quat.mean(quat.mul(quat.inverse(rotations[frames, joint]), target[frames]))
         nearest = _AXIS_ROTATIONS[int(np.argmin(quat.angle(mean, _AXIS_ROTATIONS)))]
         return nearest if snap and quat.angle(mean, nearest) < _SNAP else mean
@@ -265,11 +272,11 @@ def _calibrate(
         wrist = joints.get(f"{side}_wrist")
         if wrist is not None:
             local = np.where((parents == wrist)[:, None], offsets, np.nan)
-            pointing = _hand(parents, np.nan_to_num(local), tips, wrist)
-            if pointing is not None:
+            hand = _hand(parents, np.nan_to_num(local), tips, wrist)
+            if hand is not None:
                 forearm = quat.mul(turn[f"{side}_elbow"], out[f"{side}_elbow"])
                 mean = quat.mean(quat.mul(quat.inverse(turn[f"{side}_wrist"]), forearm))
-                out[f"{side}_wrist"] = quat.mul(quat.between(quat.rotate(mean, [sign, 0.0, 0.0]), pointing), mean)
+                out[f"{side}_wrist"] = quat.mul(quat.between(quat.rotate(mean, [sign, 0.0, 0.0]), hand), mean)
         toe = joints.get(f"{side}_foot")
         if toe is not None:
             foot, ankle = positions[:, toe], at[f"{side}_ankle"]
@@ -284,8 +291,8 @@ def _calibrate(
 
 
 def _limb_frame(direction: Array, hinge: Array, sign: float, *, arm: bool) -> Array:
-    """The frame of a limb in its joint's axes. A knee turns about the body's left, an elbow of a stretched-out arm about its vertical
-    (down on the left side, up on the right), both so that they bend the only way they can."""
+    """The frame of a limb in its joint's axes. A knee turns about the body's left, the elbow of a stretched-out arm about its
+    vertical (down on the left side, up on the right): so both bend the only way they can."""
     hinge = normalize(hinge - direction * np.dot(hinge, direction))
     if arm:
         left, up = sign * direction, -sign * hinge

@@ -7,7 +7,7 @@ Positions keep the file's unit and axes. A joint's position channels replace its
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,7 +34,6 @@ DEFAULT_LIMITS = Limits()
 
 _MAX_NUMBER = 1e9  # a position or an angle beyond this is damage, not motion
 _MAX_BAD_FRAMES = 0.1  # share of frames with nan or absurd values that may be bridged
-_CHUNK = 4 * 2**20  # bytes of motion text parsed at once; bounds the temporary memory
 _CHANNELS = {
     "xposition": "X", "yposition": "Y", "zposition": "Z",
     "xrotation": "x", "yrotation": "y", "zrotation": "z",
@@ -56,7 +55,9 @@ def read_bvh(source: bytes | str | Path, *, limits: Limits = DEFAULT_LIMITS) -> 
     mark = _MOTION_LINE.search(data)
     header = data[: mark.start()] if mark else data
     if mark is None and not re.search(rb"(?i)\bHIERARCHY\b", header):
-        raise MotionError("bvh_hierarchy", "This is no BVH file: neither HIERARCHY nor MOTION was found. Export the clip as BVH again.")
+        raise MotionError(
+            "bvh_hierarchy", "This is no BVH file: neither HIERARCHY nor MOTION was found. Export the clip as BVH again."
+        )
     skeleton = _Hierarchy(_decode(header), limits).read()
     if mark is None:
         raise MotionError("bvh_truncated", "The file ends before its MOTION section. It was cut off: copy or export it again.")
@@ -67,9 +68,7 @@ def read_bvh(source: bytes | str | Path, *, limits: Limits = DEFAULT_LIMITS) -> 
     values, notes = _read_values(data, body, channels, declared, limits)
     values, mended = _mend(values, data, body)
     rotations, positions = _compose(skeleton, values)
-    return Motion(
-        skeleton=skeleton, rotations=rotations, positions=positions, frame_time=frame_time, notes=(*notes, *mended)
-    )
+    return Motion(skeleton=skeleton, rotations=rotations, positions=positions, frame_time=frame_time, notes=(*notes, *mended))
 
 
 def write_bvh(motion: Motion) -> bytes:
@@ -90,9 +89,7 @@ def write_bvh(motion: Motion) -> bytes:
     row = " ".join(["%.6f"] * values.shape[1]) + "\n"
     body = (row * len(values)) % tuple(values.ravel().tolist())
     frame_time = f"{motion.frame_time:.10g}"
-    return (
-        f"HIERARCHY\n{_hierarchy_text(skeleton)}MOTION\nFrames: {len(motion)}\nFrame Time: {frame_time}\n{body}"
-    ).encode()
+    return (f"HIERARCHY\n{_hierarchy_text(skeleton)}MOTION\nFrames: {len(motion)}\nFrame Time: {frame_time}\n{body}").encode()
 
 
 # Reading
@@ -113,7 +110,9 @@ def _load(source: bytes | str | Path, limits: Limits) -> bytes:
         except FileNotFoundError:
             raise MotionError("bvh_missing", f"There is no file {path}. Check the path.") from None
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            raise MotionError("bvh_unreadable", f"{path} could not be read: {error}. Check that it is a file you may read.") from None
+            raise MotionError(
+                "bvh_unreadable", f"{path} could not be read: {error}. Check that it is a file you may read."
+            ) from None
     if not data.strip():
         raise MotionError("bvh_empty", "The BVH file is empty. Export or copy it again.")
     return data
@@ -292,7 +291,7 @@ def _read_motion_header(data: bytes, start: int, limits: Limits) -> tuple[int, f
         at_end = not data[frames.end() if frames else start :].strip()
         raise MotionError(
             "bvh_truncated" if at_end else "bvh_header",
-            f"After MOTION a BVH file has \"Frames:\" and \"Frame Time:\"; one is missing (line {where}). Export the file again.",
+            f"After MOTION a BVH file has 'Frames:' and 'Frame Time:'; one is missing (line {where}). Export the file again.",
             details={"line": str(where)},
         )
     text = frames[1].decode("latin-1")
@@ -319,31 +318,20 @@ def _read_values(data: bytes, body: int, channels: int, declared: int, limits: L
     """Channel values [F, C] and notes."""
     if channels == 0:
         return np.zeros((declared, 0)), []
-    parts: list[Array] = []
-    total, at = 0, body
-    while at < len(data):
-        end = len(data) if len(data) - at <= _CHUNK else data.rfind(b"\n", at, at + _CHUNK) + 1
-        if end <= at:
-            end = data.find(b"\n", at + _CHUNK) + 1 or len(data)
-        try:
-            part = _numbers.parse(data[at:end])
-        except _numbers.BadNumberError as bad:
-            cut = _last_line_start(data)
-            tokens = re.finditer(rb"\S+", data[at:end])
-            position = at + next(match.start() for i, match in enumerate(tokens) if i == bad.index)
-            if position >= cut > body:  # a last line cut off in the middle of a number
-                data = data[:cut]
-                continue
-            line = _line_of(data, position)
+    last = data.rstrip().rfind(b"\n") + 1
+    try:
+        values = _parse_lines(data, body, len(data), limits)
+    except _numbers.BadNumberError as bad:
+        if not body < last <= bad.position:
+            line = _line_of(data, bad.position)
             raise MotionError(
-                "bvh_values", f"{bad.text!r} is no number (line {line}). Export or copy the file again.", details={"line": str(line)}
+                "bvh_values",
+                f"{bad.text!r} is no number (line {line}). Export or copy the file again.",
+                details={"line": str(line)},
             ) from None
-        parts.append(part)
-        total += len(part)
-        if total > limits.max_values:
-            _refuse_size(f"The clip has more than {total:,} values", f"{limits.max_values:,}")
-        at = end
-    values = np.concatenate(parts) if parts else np.zeros(0)
+        data = data[:last]  # the last line is cut off in the middle of a number
+        values = _parse_lines(data, body, len(data), limits)
+    total = len(values)
     notes: list[str] = []
     if total != declared * channels:
         whole = _whole_frames(data, body, channels, total)
@@ -356,12 +344,15 @@ def _read_values(data: bytes, body: int, channels: int, declared: int, limits: L
     return values.reshape(-1, channels), notes
 
 
-def _last_line_start(data: bytes) -> int:
-    return data.rstrip().rfind(b"\n") + 1
+def _parse_lines(data: bytes, start: int, stop: int, limits: Limits) -> Array:
+    values = _numbers.parse(data, start, stop)
+    if len(values) > limits.max_values:
+        _refuse_size(f"The clip has {len(values):,} values", f"{limits.max_values:,}")
+    return values
 
 
 def _whole_frames(data: bytes, body: int, channels: int, total: int) -> int:
-    """How many whole frames there are when the count is wrong. A line in the middle with too few or too many values is an error."""
+    """How many whole frames there are when the count is wrong. A line in the middle with another count is an error."""
     first = _line_of(data, body)
     lines = data[body:].split(b"\n")
     last = max((i for i, line in enumerate(lines) if line.strip()), default=0)
@@ -459,7 +450,7 @@ def _decompose(motion: Motion) -> Array:
             name = skeleton.names[members[int(np.argmax(over))]]
             raise MotionError(
                 "bvh_channels",
-                f"The joint {name!r} moves in a way its channels ({channels or 'none'}) cannot say. Give the skeleton other channels.",
+                f"The joint {name!r} moves in a way its channels ({channels or 'none'}) cannot say. Give it other channels.",
                 details={"joint": name},
             )
         for i, c in enumerate(channels):

@@ -15,7 +15,7 @@ def contacts(points: Array, frame_time: float, *, up: int = 2, height: float = 0
     `points` [F, P, 3] and `height` in metres, `speed` in metres per second, `up` the index of the vertical axis.
     """
     level = np.percentile(points[..., up], 5, axis=0)
-    return (points[..., up] < level + height) & (np.linalg.norm(velocity(points, frame_time), axis=-1) < speed)
+    return np.asarray((points[..., up] < level + height) & (np.linalg.norm(velocity(points, frame_time), axis=-1) < speed))
 
 
 def sliding(points: Array, frame_time: float, *, up: int = 2, height: float = 0.025) -> Array:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 
 class MotionError(ValueError):
-    """Motion data, a skeleton or a request that cannot be used. `details` holds what is known more exactly ("line", "joint" …)."""
+    """Motion data, a skeleton or a request that cannot be used. `details` says more exactly where ("line", "joint" …)."""
 
     def __init__(self, code: str, message: str, *, details: Mapping[str, str] | None = None) -> None:
         super().__init__(message)

@@ -6,6 +6,7 @@ The canonical joints are the 22 of the SMPL body model; spine and neck may be ch
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ class _Tree:
         for side in "lr":
             for parts in (ARM, LEG):
                 chain = [joints[f"{side}_{part}"] for part in parts if f"{side}_{part}" in joints]
-                if any(a == b or not self.below(b, a) for a, b in zip(chain, chain[1:], strict=False)):
+                if any(a == b or not self.below(b, a) for a, b in itertools.pairwise(chain)):
                     return f"the joints {', '.join(f'{side}_{part}' for part in parts)} do not follow each other"
         used = [joints[name] for name in joints]
         if len(set(used)) != len(used):

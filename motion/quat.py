@@ -19,7 +19,8 @@ def normalize(v: ArrayLike) -> Array:
     """Vectors or quaternions `[..., N]` at length 1; what has no length stays zero."""
     v = np.asarray(v, dtype=np.float64)
     length = np.linalg.norm(v, axis=-1, keepdims=True)
-    return v / np.where(length < _EPS, 1.0, length)
+    unit: Array = v / np.where(length < _EPS, 1.0, length)
+    return unit
 
 
 def inverse(q: ArrayLike) -> Array:
@@ -58,12 +59,16 @@ def from_axis_angle(axis: ArrayLike, angle: ArrayLike) -> Array:
 def from_euler(angles: ArrayLike, order: str) -> Array:
     """`angles` [..., N] about the moving axes named in `order` ("zxy": R = Rz Rx Ry, as in BVH), N from 0 to 3."""
     angles = np.asarray(angles, dtype=np.float64)
-    q = np.broadcast_to(IDENTITY, (*angles.shape[:-1], 4)).copy()
+    q = np.zeros((*angles.shape[:-1], 4))
+    q[..., 0] = 1.0
     half = 0.5 * angles
     cos, sin = np.cos(half), np.sin(half)
     for i, name in enumerate(order):
         c, s = cos[..., i], sin[..., i]
         a = 1 + "xyz".index(name)  # q (c + s·axis): only the products with w and one axis are not zero
+        if i == 0:
+            q[..., 0], q[..., a] = c, s
+            continue
         b, d = 1 + a % 3, 1 + (a + 1) % 3
         w, u, v, t = q[..., 0], q[..., a], q[..., b], q[..., d]
         turned = np.empty_like(q)

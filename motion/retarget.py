@@ -28,7 +28,7 @@ class Rig:
     parents: Ints  # [B], -1 for a root
     heads: Array  # [B, 3]
     tails: Array  # [B, 3]
-    rest: Array  # [B, 3, 3] columns are the bone's axes at rest (Blender: bone.matrix_local.to_3x3(), times the object's rotation)
+    rest: Array  # [B, 3, 3] columns are the bone's axes at rest (Blender: bone.matrix_local, times the object's rotation)
 
     def __post_init__(self) -> None:
         bones = len(self.names)
@@ -149,9 +149,7 @@ def pose_world(rig: Rig, pose: Pose) -> tuple[Array, Array]:
     return forward(rig.parents, local_r, local_p)
 
 
-def _bone_frames(
-    body: anatomy.Performance, target_map: JointMap, goal: Frames, rig: Rig
-) -> dict[int, Array]:
+def _bone_frames(body: anatomy.Performance, target_map: JointMap, goal: Frames, rig: Rig) -> dict[int, Array]:
     """Bone → how far it turns in the world from its rest pose, [F, 4]."""
     wanted: dict[int, Array] = {}
 

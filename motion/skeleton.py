@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Skeletons and motions as arrays: what the reader makes, what retargeting takes. Knows no files, no Blender and no names' meaning."""
+"""Skeletons and motions as arrays: what the reader makes and retargeting takes. Knows no files and no meaning of names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOINT_CHANNELS = "zxy"
 class Skeleton:
     """A tree of joints, parents before children. Lengths are in the file's own unit.
 
-    `channels` says per joint which values a BVH line has and in which order: "X", "Y", "Z" are positions, "x", "y", "z" rotations.
+    `channels` says per joint which values a BVH line has, in order: "X", "Y", "Z" are positions, "x", "y", "z" rotations.
     End sites (a length at the end of a limb, without a joint) are kept apart: they never move by themselves.
     """
 
