@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Folding closed segments into a new snapshot, line by line, without ever holding the state of the queue in memory.
 
-The previous snapshot streams through: jobs that nothing happened to are copied as the bytes they are, changed ones are merged one at
-a time. What is held are the lines of the segments being folded, which the journal bounds. Runs beside the engine, so it works in
+The previous snapshot streams through: jobs that nothing happened to are copied as the bytes they are, changed ones are merged one
+at a time. What is held are the lines of the segments being folded, which the journal bounds. Runs beside the engine, so it works in
 slices well under a millisecond and rests between them. Knows nothing of who appends.
 """
 
@@ -117,7 +117,7 @@ def header_line(through: int, seq: int) -> bytes:
 
 
 def write_snapshot(files: FileLayer, folder: Path, fold: Fold, through: int, *, keep_previous: bool) -> int:
-    """Write a snapshot of a state at hand, durably; its size in bytes. For the start, when damage or an old format is to be replaced."""
+    """Write a snapshot of a state at hand, durably; its size in bytes. For a start with damage or an old format."""
     writer = _Writer(files, folder)
     try:
         writer.line(header_line(through, fold.last_seq))
@@ -154,7 +154,7 @@ def compact(files: FileLayer, folder: Path, through: int, pace: Pace | None = No
 
 
 def prune_segments(files: FileLayer, folder: Path) -> None:
-    """Remove the segments that the previous snapshot holds already; those after it stay, so that it can stand in for the current one."""
+    """Remove the segments that the previous snapshot holds; those after it stay, so that it can stand in for the current one."""
     try:
         header = parse_line(first_line(files, folder / PREVIOUS))
     except FileNotFoundError:
@@ -181,7 +181,9 @@ def _base(files: FileLayer, folder: Path) -> tuple[int, int]:
 
 
 def _older() -> StoreError:
-    return StoreError("older_format", "The state folder holds files of an older format; they are migrated at the next start of the queue.")
+    return StoreError(
+        "older_format", "The state folder holds files of an older format; they are migrated at the next start of the queue."
+    )
 
 
 def _damaged(name: str) -> StoreError:
@@ -216,7 +218,13 @@ class _Changes:
             if value["kind"] == "segment" and value.get("format") != FORMAT:
                 raise _older()
             return
-        if type(seq) is not int or type(job) is not str or type(fields) is not dict or "name" not in value or seq <= self.last_seq:
+        if (
+            type(seq) is not int
+            or type(job) is not str
+            or type(fields) is not dict
+            or "name" not in value
+            or seq <= self.last_seq
+        ):
             return
         self.last_seq = seq
         if value["name"] == "job_submitted" and job:

@@ -94,7 +94,9 @@ _CODES = {
 def store_error(error: OSError, doing: str) -> StoreError:
     """The error people see. Codes: disk_full, read_only, missing_file, io_error. `doing`: "writing journal-00000001.jsonl"."""
     if isinstance(error, FileNotFoundError):
-        return StoreError("missing_file", f"Failed {doing}: the file or folder is gone ({error}). Restore it or choose another folder.")
+        return StoreError(
+            "missing_file", f"Failed {doing}: the file or folder is gone ({error}). Restore it or choose another folder."
+        )
     code, advice = _CODES.get(
         error.errno or 0, ("io_error", "Check the disk and its connection; writing is tried again by itself.")
     )
@@ -142,7 +144,7 @@ class OsFiles:
                 yield data
 
     def replace(self, source: Path, target: Path) -> None:
-        _retry_busy(lambda: os.replace(source, target))
+        _retry_busy(lambda: source.replace(target))
 
     def remove(self, path: Path) -> None:
         _retry_busy(path.unlink)

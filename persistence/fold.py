@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fold: how records become the state of the queue, by the four rules of the journal's contract and no others.
 
-`job_submitted` creates the job, `jobs_removed` drops jobs, a record without a job merges into meta, any other record merges into its
-job and that job's steps. Values come from disk, so their shape is checked here; what does not fit is dropped and counted.
+`job_submitted` creates the job, `jobs_removed` drops jobs, a record without a job merges into meta, any other record merges into
+its job and that job's steps. Values come from disk, so their shape is checked here; what does not fit is dropped and counted.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class FileJournal:
     # -- the contract ---------------------------------------------------------------------------------------------------
 
     def open(self) -> Recovered:
-        """Read what is there and start the writer. `StoreError` newer_version (nothing is touched), or a read error of the disk."""
+        """Read what is there and start the writer. `StoreError` newer_version (nothing is touched), or a read error."""
         with self._changed:
             if self._opened:
                 raise StoreError("journal_open", f"The journal in {self.folder} is open already.")
@@ -122,7 +122,7 @@ class FileJournal:
                 self._changed.notify_all()
 
     def wait(self, seq: int, timeout: float | None = None) -> bool:
-        """See the contract. While writing fails it raises the error at once; the record stays pending and may still be written."""
+        """See the contract. While writing fails it raises the error at once; the record stays pending and may yet be written."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while True:
@@ -133,7 +133,9 @@ class FileJournal:
                 if self._error is not None:
                     raise _again(self._error)
                 if self._closing and not self._running():
-                    raise StoreError("journal_closed", f"The journal in {self.folder} was closed before record {seq} was durable.")
+                    raise StoreError(
+                        "journal_closed", f"The journal in {self.folder} was closed before record {seq} was durable."
+                    )
                 if seq <= self._appended and self._sync_wanted < seq:
                     self._sync_wanted = seq
                     self._hurry = True
@@ -143,9 +145,7 @@ class FileJournal:
                     return False
                 self._changed.wait(left)
 
-    def listen(
-        self, on_durable: Callable[[Sequence[Record]], None], on_error: Callable[[StoreError | None], None]
-    ) -> None:
+    def listen(self, on_durable: Callable[[Sequence[Record]], None], on_error: Callable[[StoreError | None], None]) -> None:
         self._listeners.append((on_durable, on_error))
 
     def close(self, timeout: float = 2.0) -> None:
@@ -162,7 +162,9 @@ class FileJournal:
         self._compactor.join(max(deadline - time.monotonic(), 0.1))
         with self._changed:
             if self._running():
-                raise StoreError("journal_busy", f"The journal in {self.folder} did not finish within {timeout:g} s; the disk is slow.")
+                raise StoreError(
+                    "journal_busy", f"The journal in {self.folder} did not finish within {timeout:g} s; the disk is slow."
+                )
             if self._error is not None and self._durable < self._appended:
                 raise _again(self._error)
 
@@ -310,7 +312,9 @@ class FileJournal:
             live.begin_next(self._durable)
         except OSError as error:
             live.postponed += most
-            _log.warning("No new journal segment yet: %s The current one goes on.", store_error(error, "beginning a journal segment"))
+            _log.warning(
+                "No new journal segment yet: %s The current one goes on.", store_error(error, "beginning a journal segment")
+            )
         self._compactor.fold_through(live.number - 1)
 
     # -- opening a damaged folder ---------------------------------------------------------------------------------------
@@ -454,7 +458,7 @@ class _Live:
 
 
 class _Compactor:
-    """The thread that folds closed segments, one request at a time. A failure is tried again with the next segment, or after a while."""
+    """The thread that folds closed segments, one request at a time. What failed is tried again after a while."""
 
     RETRY = 30.0  # seconds
 
@@ -518,7 +522,9 @@ class _Compactor:
             except Abandoned:
                 return
             except OSError as error:
-                _log.warning("The journal could not be shortened: %s", store_error(error, f"writing a snapshot in {self._folder}"))
+                _log.warning(
+                    "The journal could not be shortened: %s", store_error(error, f"writing a snapshot in {self._folder}")
+                )
             except StoreError as error:
                 _log.warning("The journal could not be shortened: %s", error)
             with self._changed:

@@ -41,9 +41,7 @@ def _no_constant(text: str) -> NoReturn:
 
 
 # check_circular=False: a circle ends in RecursionError instead, and every record is encoded a tenth faster.
-_encode = json.JSONEncoder(
-    ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":"), default=_plain
-).encode
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":"), default=_plain).encode
 _decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
@@ -52,7 +50,9 @@ def encode_line(value: Mapping[str, Json], most: int = MAX_RECORD, deepest: int 
     try:
         body = _encode(value)[1:].encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
-        raise StoreError("record_invalid", f"A record holds something JSON cannot express: {error}. It was not stored.") from error
+        raise StoreError(
+            "record_invalid", f"A record holds something JSON cannot express: {error}. It was not stored."
+        ) from error
     if len(body) > most - _BODY:
         raise StoreError(
             "record_too_large",
@@ -181,7 +181,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_0}
 
 
 def migrate(value: dict[str, Any], found: int) -> dict[str, Any]:
-    """An object of an older format in today's. Raises KeyError, TypeError or ValueError where the object is not of that format."""
+    """An object of an older format in today's. KeyError, TypeError or ValueError where it is not of that format."""
     for version in range(found, FORMAT):
         value = MIGRATIONS[version](value)
     return value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading a state folder: snapshot, previous snapshot and journal segments become the state of the queue, whatever happened to them.
+"""Reading a state folder: snapshot, previous snapshot and journal segments become the queue's state, whatever happened to them.
 
 Changes nothing, needs no lock, and always comes to a result; what was damaged, missing or dropped is said. Only a newer format is
 refused. What a reader finds while the owner writes is consistent: it starts again when files were exchanged under it.
@@ -62,7 +62,7 @@ class Scan:
 
 
 def scan(files: FileLayer, path: Path, report: Scan, chunk: int = 1 << 20) -> Iterator[tuple[list[bytes], list[dict[str, Any]]]]:
-    """The whole lines of a file and their objects, in groups; damage goes into `report`. Objects lack the CRC in the quick case."""
+    """The whole lines of a file and their objects, in groups; damage goes into `report`. Most objects lack the CRC."""
     rest = b""
     skipping = False  # inside a line over the limit
     for data in files.chunks(path, chunk):
@@ -334,9 +334,7 @@ class _Base:
         self.through, self.size = snapshot.through, snapshot.size
         self.rewrite = snapshot.format != FORMAT
 
-    def _stand_in(
-        self, folder: Path, files: FileLayer, segments: list[int], current: SnapshotFile, previous_whole: bool
-    ) -> None:
+    def _stand_in(self, folder: Path, files: FileLayer, segments: list[int], current: SnapshotFile, previous_whole: bool) -> None:
         """Fold the previous snapshot and the segments up to the damaged one; take from the damaged one what that lacks."""
         until = current.through if current.through >= 0 else max(segments, default=0)
         old = [number for number in segments if self.through < number <= until]
@@ -412,4 +410,16 @@ def read_state(folder: Path) -> Recovered:
     return load(folder).recovered
 
 
-__all__ = ["PREVIOUS", "SNAPSHOT", "Loaded", "Scan", "first_line", "load", "read_snapshot", "read_state", "scan", "segment_name", "segment_numbers"]
+__all__ = [
+    "PREVIOUS",
+    "SNAPSHOT",
+    "Loaded",
+    "Scan",
+    "first_line",
+    "load",
+    "read_snapshot",
+    "read_state",
+    "scan",
+    "segment_name",
+    "segment_numbers",
+]
