@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ MAX_DEPTH = 16
 MAX_JOBS = 10_000
 MAX_REPORTED = 50
 ENGINES = ("workbench", "eevee", "cycles")
-STEPS = ("retarget", "export", "render")
+DEVICES = ("auto", "cpu", "gpu")
+STEPS = ("retarget", "render")
 
-_CONTROL = re.compile(r"[\x00-\x1f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CHARACTER = re.compile(r"\.([bB][lL][eE][nN][dD]|[fF][bB][xX]|[gG][lL][bB])$")
 _BLEND = re.compile(r"\.[bB][lL][eE][nN][dD]$")
 
@@ -40,12 +41,15 @@ class Shot:
     character: Path | None = None  # None: the built-in mannequin
     scene: Path | None = None  # None: the neutral stage
     camera: str = ""  # empty: the scene's active camera
+    armature: str = ""  # empty: the only one
     engine: str = "workbench"
-    resolution: tuple[int, int] = (1280, 720)  # pixels, even
+    device: str = "auto"
+    resolution: tuple[int, int] = (960, 540)  # pixels, even
     fps: float | None = None  # None: the clip's own
-    frames: tuple[int, int] | None = None  # first and last, counted from 1
+    frames: tuple[int, int] | None = None  # first and last of the clip, counted from 1
     samples: int | None = None
     steps: tuple[str, ...] = STEPS
+    trust_scripts: bool = False
     priority: int = 50
 
     @property
@@ -108,21 +112,16 @@ def _invalid(name: str, mistakes: Sequence[Mistake]) -> JobsFileError:
 # --- one value at a time: each returns the value, or raises ValueError with what is wrong ---------------------------------
 
 
-def _text(value: object, longest: int) -> str:
+def _plain(value: object, longest: int = 4096) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be text, not {_kind(value)}")
     if not value:
         raise ValueError("must not be empty")
     if len(value) > longest:
         raise ValueError(f"is longer than {longest} characters")
-    return value
-
-
-def _plain(value: object, longest: int = 4096) -> str:
-    text = _text(value, longest)
-    if _CONTROL.search(text):
+    if _CONTROL.search(value):
         raise ValueError("must not contain control characters")
-    return text
+    return value
 
 
 def read_clip(value: object) -> Path:
@@ -147,8 +146,19 @@ def read_scene(value: object) -> Path:
     return Path(text)
 
 
-def read_camera(value: object) -> str:
-    return _text(value, 255)
+def read_name(value: object) -> str:
+    """The name of an object in a .blend file."""
+    return _plain(value, 255)
+
+
+def read_device(value: object) -> str:
+    return _choice(value, DEVICES)
+
+
+def read_flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {_kind(value)}")
+    return value
 
 
 def read_engine(value: object) -> str:
@@ -156,7 +166,7 @@ def read_engine(value: object) -> str:
 
 
 def read_resolution(value: object) -> tuple[int, int]:
-    width, height = _pair(value, "[width, height]", 16, 8192)
+    width, height = _pair(value, "[width, height]", 16, 7680)
     if width % 2 or height % 2:
         raise ValueError("must be even numbers of pixels, which H.264 needs")
     return width, height
@@ -232,13 +242,16 @@ def _kind(value: object) -> str:
 OPTIONS: Mapping[str, Callable[[object], Any]] = {
     "character": read_character,
     "scene": read_scene,
-    "camera": read_camera,
+    "camera": read_name,
+    "armature": read_name,
     "engine": read_engine,
+    "device": read_device,
     "resolution": read_resolution,
     "fps": read_fps,
     "frames": read_frames,
     "samples": read_samples,
     "steps": read_steps,
+    "trust_scripts": read_flag,
     "priority": read_priority,
 }
 JOB_FIELDS: Mapping[str, Callable[[object], Any]] = {"clip": read_clip, "label": read_label, **OPTIONS}
@@ -390,7 +403,7 @@ class _Given:
 
     value: Any
     offset: int
-    path: str = field(default="")
+    path: str
 
 
 def _read_version(value: object) -> int:
@@ -412,8 +425,3 @@ def plain(node: Node) -> Any:
     if isinstance(node.value, list):
         return [plain(item) for item in node.value]
     return node.value
-
-
-def shot_options(shot: Shot) -> dict[str, Any]:
-    """The options of a shot as plain values, without the clip."""
-    return {item.name: getattr(shot, item.name) for item in fields(shot) if item.name != "clip"}

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be typed: the sub-commands, their options and their manual pages. Knows no engine; standard library only."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import jobs_file
+
+VERSION = "0.1.0"
+
+_EXIT = """\
+exit codes:
+  0    all jobs completed
+  1    some jobs failed, were cancelled, or completed with less than was asked for (degraded)
+  2    wrong input, or something this machine lacks; nothing was started
+  130  interrupted; running work went back to the queue and `resume` goes on with it"""
+
+_FILES = """\
+files:
+  .venv/                  made on first use beside this program's folder; delete it to set up afresh
+  STATE/                  the queue: journal, snapshots, results on their way, logs
+  DIR/LABEL/              per job: motion.bvh, character.fbx, video.mp4, job.json and a log"""
+
+_ENVIRONMENT = """\
+environment:
+  MOTION_QUEUE_BLENDER    an installed Blender 4.2 or newer to use, as with --blender
+  MOTION_QUEUE_STATE      the state folder, as with --state
+  NO_COLOR                no colours"""
+
+_TOP = """\
+Motion Queue turns motion clips into retargeted characters (FBX) and rendered videos (MP4), through a
+queue that shows how far it is and loses nothing, whatever crashes.
+
+The first command that needs it sets this machine up: it makes .venv, and downloads Blender as a Python
+module (about 400 MB) and what goes with it. With --blender an installed Blender is used and none is downloaded."""
+
+_TOP_EXAMPLES = """\
+examples:
+  python3 scripts/mq.py run walk.bvh --out out
+  python3 scripts/mq.py run takes/*.bvh --out out --engine cycles --samples 16 --resolution 1280x720
+  python3 scripts/mq.py run --jobs shots.json --out out
+  python3 scripts/mq.py list
+  python3 scripts/mq.py test
+
+`mq.py COMMAND --help` describes one command."""
+
+
+def _fallback_state() -> Path:
+    if os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif os.uname().sysname == "Darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return base / "motion-queue"
+
+
+def default_state() -> Path:
+    """MOTION_QUEUE_STATE, else the user's state directory."""
+    given = os.environ.get("MOTION_QUEUE_STATE")
+    return Path(given) if given else _fallback_state()
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _page("mq.py", _TOP, "\n\n".join((_TOP_EXAMPLES, _EXIT, _FILES, _ENVIRONMENT)))
+    top.add_argument("--version", action="version", version=f"Motion Queue {VERSION}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+    for add in (_add_run, _add_resume, _add_list, _add_cancel, _add_test, _add_bench, _add_build):
+        add(commands)
+    return top
+
+
+def batch_parser() -> argparse.ArgumentParser:
+    """For `blender --background [FILE.blend] --python scripts/batch.py -- …`."""
+    text = "Runs a jobs file inside a Blender that runs in the background, through the same queue as `mq.py run --jobs`."
+    usage = "blender --background [FILE.blend] --python scripts/batch.py -- JOBS.json --out DIR [options]"
+    page = argparse.ArgumentParser(prog="batch.py", description=text, usage=usage, epilog=_EXIT, formatter_class=_Manual)
+    page.add_argument("jobs", metavar="JOBS.json", type=Path, help="the jobs file; docs/jobs.schema.json describes it")
+    page.set_defaults(clips=[], command="run")
+    _add_out(page)
+    _add_queue_options(page, blender=True)
+    _add_output_options(page)
+    return page
+
+
+class _Manual(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=100)
+
+
+def _page(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=prog, description=description, epilog=epilog, formatter_class=_Manual, allow_abbrev=False)
+
+
+Commands = Any  # argparse has no public name for what add_subparsers returns
+
+
+def _command(commands: Commands, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    page: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=f"{name} - {summary}\n\n{description}", epilog=epilog, formatter_class=_Manual, allow_abbrev=False
+    )
+    return page
+
+
+def _add_run(commands: Commands) -> None:
+    examples = """\
+examples:
+  mq.py run walk.bvh --out out
+  mq.py run walk.bvh jump.bvh --out out --character hero.fbx --engine eevee
+  mq.py run walk.bvh --out out --scene set.blend --camera Camera.002 --frames 1-48
+  mq.py run walk.bvh --out out --steps retarget          BVH and FBX only
+  mq.py run --jobs shots.json --out out --json"""
+    description = """\
+Retargets each clip onto the character, exports it as FBX and renders a video. An existing path, or a name that
+ends in .bvh, is a clip; anything else is a prompt, and motion from prompts is not available yet.
+
+Ctrl-C stops cleanly: running work goes back to the queue, and `resume` goes on with it. A second Ctrl-C stops at
+once; even then nothing that was taken into the queue is lost."""
+    page = _command(commands, "run", "make videos of clips", description, "\n\n".join((examples, _EXIT, _FILES, _ENVIRONMENT)))
+    page.add_argument("clips", metavar="CLIP", nargs="*", help="a BVH file")
+    page.add_argument("--jobs", metavar="JOBS.json", type=Path, help="a list of clips with options for each; docs/jobs.schema.json describes it")
+    _add_out(page)
+    look = page.add_argument_group("what to make")
+    _option(look, "--character", "FILE", jobs_file.read_character, "a .blend, .fbx or .glb with one armature (default: the built-in mannequin)")
+    _option(look, "--armature", "NAME", jobs_file.read_name, "the armature to animate, where the file has several")
+    _option(look, "--scene", "FILE", jobs_file.read_scene, "the .blend to render in (default: a neutral stage)")
+    _option(look, "--camera", "NAME", jobs_file.read_name, "the camera in --scene (default: its active one)")
+    _option(look, "--engine", "NAME", jobs_file.read_engine, "workbench (default), eevee or cycles")
+    _option(look, "--device", "NAME", jobs_file.read_device, "where Cycles computes: auto (default), cpu or gpu")
+    _option(look, "--samples", "N", _whole(jobs_file.read_samples), "samples for each pixel, for eevee and cycles")
+    _option(look, "--resolution", "WxH", _split("x", jobs_file.read_resolution), "size of the video in pixels (default: 960x540)")
+    _option(look, "--fps", "N", _number(jobs_file.read_fps), "frames a second of the video (default: the clip's own)")
+    _option(look, "--frames", "A-B", _split("-", jobs_file.read_frames), "first and last frame of the clip to use, counted from 1")
+    _option(look, "--steps", "LIST", lambda text: jobs_file.read_steps(text.split(",")), "retarget, render (default: both)")
+    _option(look, "--priority", "N", _whole(jobs_file.read_priority), "0 to 100, higher first (default: 50)")
+    look.add_argument("--trust-scripts", action="store_true", default=None, help="let scripts and drivers inside --scene run")
+    _add_queue_options(page, blender=True)
+    _add_output_options(page)
+
+
+def _add_resume(commands: Commands) -> None:
+    description = "Goes on with everything in a state folder that is not finished: after Ctrl-C, a crash or a power cut."
+    page = _command(commands, "resume", "go on with what is not finished", description, "\n\n".join((_EXIT, _ENVIRONMENT)))
+    _add_queue_options(page, blender=True)
+    _add_output_options(page)
+
+
+def _add_list(commands: Commands) -> None:
+    description = "Shows the jobs of a state folder, also while another process works on them. Changes nothing."
+    page = _command(commands, "list", "show the jobs", description, _ENVIRONMENT)
+    _add_queue_options(page, blender=False)
+    page.add_argument("--state-is", metavar="STATE", action="append", default=[], help="only jobs in this state (may be repeated)")
+    _add_output_options(page)
+
+
+def _add_cancel(commands: Commands) -> None:
+    description = """\
+Cancels jobs by id (or its first characters), or all that are not finished. Where another process works on the
+state folder, it is asked to, and this command waits for its answer."""
+    page = _command(commands, "cancel", "cancel jobs", description, _ENVIRONMENT)
+    page.add_argument("ids", metavar="ID", nargs="*", help="a job's id as `list` shows it")
+    page.add_argument("--all", action="store_true", help="all jobs that are not finished")
+    _add_queue_options(page, blender=False)
+    _add_output_options(page)
+
+
+def _add_test(commands: Commands) -> None:
+    description = """\
+Runs the tests that this machine can run, and ends with a line that names what did not run and why. With --ci, or
+where the variable CI is `true`, a missing Blender is a failure, and every supported Blender is set up first."""
+    page = _command(commands, "test", "run the tests", description, _ENVIRONMENT)
+    page.add_argument("--all", action="store_true", help="also the tests that take minutes")
+    page.add_argument("-k", metavar="EXPRESSION", dest="expression", help="only tests whose names match")
+    page.add_argument("--ci", action="store_true", help="all supported Blenders, and nothing may be missing")
+    page.add_argument("--blender", metavar="PATH", help="an installed Blender to test with as well")
+    page.add_argument("paths", metavar="PATH", nargs="*", help="test files or folders (default: all)")
+
+
+def _add_bench(commands: Commands) -> None:
+    description = "Runs benchmarks: JSON lines on the standard output, a table for people on the standard error."
+    page = _command(commands, "bench", "run benchmarks", description, "examples:\n  mq.py bench queue bvh\n  mq.py bench crash --kills 1000")
+    page.add_argument("arguments", metavar="NAME", nargs=argparse.REMAINDER, help="names of benchmarks, then their options; none: lists them")
+
+
+def _add_build(commands: Commands) -> None:
+    description = """\
+Builds the extension's zip, with the bundled wheels, into dist/. An installed Blender builds it where one is
+given or found; else the same content is written without one."""
+    page = _command(commands, "build", "build the Blender extension", description, _ENVIRONMENT)
+    page.add_argument("--blender", metavar="PATH", help="the installed Blender that builds it")
+    page.add_argument("--without-blender", action="store_true", help="do not look for a Blender")
+    page.add_argument("--out", metavar="DIR", type=Path, default=None, help="where the zip goes (default: dist/)")
+
+
+def _add_out(page: argparse.ArgumentParser) -> None:
+    page.add_argument("--out", metavar="DIR", type=Path, required=True, help="where results go, one folder for each job")
+
+
+def _add_queue_options(page: argparse.ArgumentParser, *, blender: bool) -> None:
+    group = page.add_argument_group("the queue")
+    group.add_argument("--state", metavar="DIR", type=Path, default=None, help=f"the state folder (default: {_short(default_state())})")
+    if not blender:
+        return
+    group.add_argument("--blender", metavar="PATH", help="an installed Blender 4.2 or newer to work with")
+    group.add_argument("--concurrency", metavar="N", type=_bounded(1, 8), default=None, help="jobs at work at once, 1 to 8 (default: 4)")
+    group.add_argument("--memory", metavar="MB", type=_bounded(256, 1 << 24), default=None, help="memory for all running work together")
+    group.add_argument(
+        "--max-crashes", metavar="N", type=_bounded(0, 1000), default=3, help="a job fails after N crashes; 0: never (default: 3)"
+    )
+
+
+def _add_output_options(page: argparse.ArgumentParser) -> None:
+    group = page.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+# --- values: the same checks as in a jobs file ---------------------------------------------------------------------------
+
+
+def _option(group: Any, flag: str, metavar: str, read: Callable[[str], Any], text: str) -> None:
+    group.add_argument(flag, metavar=metavar, type=_checked(read), default=None, help=text)
+
+
+def _checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} {error}") from error
+
+    return convert
+
+
+def _whole(read: Callable[[object], int]) -> Callable[[str], int]:
+    return lambda text: read(_int(text))
+
+
+def _number(read: Callable[[object], float]) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError("must be a number") from None
+        return read(value)
+
+    return convert
+
+
+def _split(sign: str, read: Callable[[object], tuple[int, int]]) -> Callable[[str], tuple[int, int]]:
+    def convert(text: str) -> tuple[int, int]:
+        parts = text.lower().split(sign)
+        if len(parts) != 2:
+            raise ValueError(f"must be two whole numbers with `{sign}` between them")
+        return read([_int(part) for part in parts])
+
+    return convert
+
+
+def _int(text: str) -> int:
+    if not text.strip().isdecimal() or len(text) > 20:
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def _bounded(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        value = _int(text)
+        if not low <= value <= high:
+            raise ValueError(f"must be between {low:,} and {high:,}")
+        return value
+
+    return _checked(read)
+
+
+def unknown_words(words: Sequence[str]) -> list[str]:
+    """Of what was given as clips, what is no clip: no existing path and no name that ends in .bvh."""
+    return [word for word in words if not word.lower().endswith(".bvh") and not Path(word).exists()]

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one module of the command line that touches the application: opening it, submitting shots, following jobs, reading and asking.
+
+Everything else here works on `Shot` and `Row` values.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ...queue.contract import Json, Record
+from ...queue.errors import JobError, MotionQueueError
+from ...queue.model import Job, Progress
+from ..jobs_file import Shot
+from .display import Row
+
+PAGE = 1000
+_FLUSH = 30.0  # seconds that job records may take to reach the output folders; a slow network disk is no reason to hang
+_POLL = 0.02  # seconds between looks at the channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    state_dir: Path
+    blender: str = ""
+    concurrency: int | None = None
+    memory_mb: int | None = None
+    max_crashes: int = 3
+    jobs: int = 0  # how many will be submitted
+
+
+class Session:
+    """The queue of one state folder, owned by this process while it is open. A context manager."""
+
+    def __init__(self, settings: SessionSettings) -> None:
+        from ...app import App, Settings  # noqa: PLC0415 (only commands that run the queue pay for it)
+        from ...backends.blender_find import find_blender  # noqa: PLC0415
+
+        find_blender(settings.blender or None)  # no Blender, or one too old, is said before anything is queued
+        values: dict[str, Any] = {"state_dir": settings.state_dir, "blender": settings.blender, "max_crashes": settings.max_crashes}
+        if settings.concurrency is not None:
+            values["concurrency"] = settings.concurrency
+        if settings.memory_mb is not None:
+            values["memory_mb"] = float(settings.memory_mb)
+        defaults = Settings(state_dir=settings.state_dir)
+        values["max_queued"] = max(defaults.max_queued, settings.jobs)
+        self.state_dir = settings.state_dir
+        self.rows: dict[str, Row] = {}  # the jobs that are followed, in the order they were submitted
+        self._changed: dict[str, None] = {}
+        self._app = App.open(Settings(**values))
+        self._unsubscribe = self._app.engine.subscribe(self._event)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop; running work goes back to the queue, and the records of finished jobs are in their folders."""
+        self._unsubscribe()
+        self._app.flush(_FLUSH)
+        self._app.close()
+
+    def notes(self) -> tuple[str, ...]:
+        """What was recovered or dropped when the state folder was opened."""
+        return tuple(self._app.engine.recovery_notes)
+
+    def submit(self, shots: Sequence[tuple[Shot, Path]]) -> None:
+        """Queue shots, each with the folder its results go to, as one batch, and return when that is durable."""
+        engine = self._app.engine
+        specs = [self._app.clip_job(shot.clip, payload(shot, folder), files=_files(shot), priority=shot.priority) for shot, folder in shots]
+        ticket = engine.submit_many(specs)
+        ticket.wait_durable()
+        for job_id in ticket.job_ids:
+            self._follow(engine.get(job_id))
+
+    def adopt_unfinished(self) -> int:
+        """Follow everything that is not finished; how many jobs that are. A paused queue or job goes on."""
+        engine = self._app.engine
+        engine.resume_queue()
+        for offset in range(0, 1_000_000, PAGE):
+            page = engine.query(state=("queued", "running", "paused", "stopping"), offset=offset, limit=PAGE)
+            for job in page.jobs:
+                self._follow(job)
+            if offset + PAGE >= page.total:
+                break
+        for row in self.rows.values():
+            if row.state == "paused":
+                engine.resume(row.id)
+        return len(self.rows)
+
+    def changes(self, timeout: float) -> Iterator[Row]:
+        """What changed in followed jobs within `timeout` seconds; returns early once something did."""
+        deadline = time.monotonic() + timeout
+        while True:
+            more = self._app.pump()
+            if self._changed and not more:
+                break
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            if not more:
+                time.sleep(min(_POLL, left))
+        changed, self._changed = self._changed, {}
+        yield from (self.rows[job_id] for job_id in changed)
+
+    def _follow(self, job: Job) -> None:
+        self.rows[job.id] = row_of(job)
+        self._changed[job.id] = None
+
+    def _event(self, event: Any) -> None:
+        if event.progress is not None:
+            self._progress(event.progress)
+        elif event.record is not None:
+            self._record(event.record)
+        else:
+            self._read_anew()
+
+    def _progress(self, progress: Progress) -> None:
+        row = self.rows.get(progress.job_id)
+        if row is None or row.over:
+            return
+        self.rows[row.id] = replace(
+            row,
+            progress=progress.progress,
+            stage=_clean(progress.stage),
+            eta_seconds=progress.eta_seconds,
+            eta_is_guess=progress.eta_is_guess,
+        )
+        self._changed[row.id] = None
+
+    def _record(self, record: Record) -> None:
+        row = self.rows.get(record.job)
+        if row is None:
+            return
+        fields: Mapping[str, Json] = record.fields
+        state = fields.get("state")
+        if state in ("completed", "failed", "cancelled"):
+            # The record says enough for a job that was pruned already; the engine knows the rest.
+            error = JobError.from_json(fields["error"]) if fields.get("error") else None
+            row = replace(row, state=state, degraded=_clean(str(fields.get("degraded", row.degraded))), **_error(error))
+            try:
+                row = row_of(self._app.engine.get(row.id))
+            except MotionQueueError as gone:
+                if gone.code not in ("job_not_found", "unknown_job"):
+                    raise
+        elif state is not None:
+            row = replace(row, state=str(state))
+        self.rows[row.id] = row
+        self._changed[row.id] = None
+
+    def _read_anew(self) -> None:
+        """Events were skipped: ask for every followed job."""
+        for job_id, row in list(self.rows.items()):
+            if not row.over:
+                self._follow(self._app.engine.get(job_id))
+
+
+def read_jobs(state_dir: Path) -> list[Job]:
+    """The jobs of a state folder, in order of submission, without its lock and without changing anything."""
+    from ...persistence.reader import load  # noqa: PLC0415
+
+    recovered = load(state_dir / "journal").recovered
+    jobs = []
+    for job_id, record in recovered.jobs.items():
+        try:
+            jobs.append(Job.from_record({**record, "id": job_id}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise MotionQueueError("job_unreadable", f"Job {job_id} in {state_dir} is damaged ({error}); opening the queue mends it.") from error
+    return jobs
+
+
+def cancel_jobs(state_dir: Path, ids: Sequence[str]) -> None:
+    """Cancel jobs: through the process that owns the folder, or by opening it for a moment when none does."""
+    from ...app import App, Settings  # noqa: PLC0415
+    from ...persistence import inbox  # noqa: PLC0415
+    from ...persistence.state import is_owned  # noqa: PLC0415
+
+    if is_owned(state_dir):
+        inbox.send(state_dir / "inbox", "cancel", {"jobs": list(ids)}, timeout=10.0)
+        return
+    with App.open(Settings(state_dir=state_dir)) as app:
+        app.engine.cancel_many(ids).wait_durable()
+        app.flush(_FLUSH)
+
+
+def payload(shot: Shot, folder: Path) -> dict[str, Json]:
+    """The options of a shot as the workflow takes them."""
+    steps = ["read", "retarget", *(["render"] if "render" in shot.steps else []), "deliver"]
+    values: dict[str, Json] = {
+        "label": shot.name,
+        "steps": steps,
+        "engine": shot.engine,
+        "device": shot.device,
+        "resolution": list(shot.resolution),
+        "output_dir": str(folder),
+    }
+    optional: dict[str, Json] = {"armature": shot.armature, "camera": shot.camera, "samples": shot.samples, "fps": shot.fps}
+    if shot.frames is not None:
+        optional["frame_start"], optional["frame_end"] = shot.frames
+    if shot.trust_scripts:
+        optional["trust_scripts"] = True
+    return values | {name: value for name, value in optional.items() if value not in (None, "")}
+
+
+def _files(shot: Shot) -> dict[str, Path]:
+    return {name: path for name, path in (("character", shot.character), ("scene", shot.scene)) if path is not None}
+
+
+def row_of(job: Job) -> Row:
+    return Row(
+        id=job.id,
+        label=_clean(job.label) or job.id[:8],
+        state=str(job.state),
+        progress=1.0 if str(job.state) == "completed" else job.progress,
+        stage=_clean(job.stage),
+        eta_seconds=job.eta_seconds,
+        eta_is_guess=job.eta_is_guess,
+        degraded=_clean(job.degraded),
+        output_dir=str(job.payload.get("output_dir", "")),
+        seconds=job.processing_time,
+        **_error(job.error),
+    )
+
+
+def _error(error: JobError | None) -> dict[str, str]:
+    if error is None:
+        return {}
+    return {"error_code": error.code, "error_message": _clean(error.message), "log": error.log}
+
+
+def _clean(text: str) -> str:
+    """Without control characters: what a file or a child says must not move the cursor."""
+    return "".join(char if char.isprintable() else " " for char in text)
