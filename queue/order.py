@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A sorted list of keys, in chunks: add, remove, rank and look-up by rank stay in microseconds at 100,000 entries.
 
-A plain list with `bisect.insort` moves up to a megabyte per insertion at that size; chunks of at most 512 move 4 KB.
+A plain list with `bisect.insort` moves up to a megabyte per insertion at that size; chunks of at most 2,000 move 16 KB.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-_CHUNK = 512
+_CHUNK = 2000
 
 K = TypeVar("K", int, tuple[int, float, str])
 

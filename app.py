@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the product together: engine, journal, artefact store, child processes and backends, from a plain `Settings` value.
+
+Used by Blender's session, the batch script, `mq.py` and the service alike, so that all of them run the same queue. No bpy.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .backends.blender_find import find_blender
+from .backends.children import ChildPool, ChildSettings
+from .backends.workflows import WORKFLOW, make_backends, shot_workflow
+from .finish import Finisher
+from .persistence.artefacts import FolderStore, sha256_of
+from .persistence.inbox import Command, Inbox
+from .persistence.journal import FileJournal
+from .persistence.logs import JobLogs, start_engine_log
+from .persistence.state import StateFolder
+from .queue import Engine, InputRef, JobSpec, Limits, MotionQueueError, StoreError
+from .queue.contract import Json
+
+_log = logging.getLogger(__name__)
+
+_INBOX_EVERY = 0.5  # seconds
+_COPIED_MOST = 512 * 1024 * 1024  # bytes; a clip larger than that is refused by the reader anyway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that the program's user can choose. Memory in MB."""
+
+    state_dir: Path
+    blender: str = ""  # path of an installed Blender; empty: find one
+    python: tuple[str, ...] = ()  # command of a Python for numerics; empty: this one
+    concurrency: int = 4  # steps at once, 1–8
+    lanes: Mapping[str, int] = field(default_factory=dict)  # limits that differ from the defaults
+    memory_mb: float = 0.0  # budget for all running steps together; 0: no limit
+    job_memory_mb: float = 0.0  # a step that takes more is stopped; 0: no limit
+    max_crashes: int = 3  # 0: never give a job up because of crashes
+    finished_kept: int = 100
+    max_queued: int = 10_000
+    low_priority: bool = False  # children only use what others leave: for a Blender with a window
+    trust_scripts: bool = False  # this session's script trust, for children that open the user's own files
+    log_level: str = "info"
+
+
+class App:
+    """An engine with everything around it. `open` takes the state folder's lock; `close` gives it back."""
+
+    def __init__(self, settings: Settings, folder: StateFolder) -> None:
+        self.settings = settings
+        self.folder = folder
+        root = folder.path
+        self._log_handler = start_engine_log(root / "logs", settings.log_level)
+        self.store = FolderStore(root / "artefacts")
+        self.job_logs = JobLogs(self.store.log_path)
+        defaults = Limits()
+        lanes = {**defaults.lanes, **settings.lanes}
+        self.children = ChildPool(_child_settings(settings, lanes["blender"]), logger=logging.getLogger("motion_queue.children"))
+        self._finisher = Finisher(self.store, self.job_logs)
+        self.engine = Engine(
+            journal=FileJournal(root / "journal"),
+            store=self.store,
+            limits=Limits(
+                total=settings.concurrency,
+                lanes=lanes,
+                memory_mb=settings.memory_mb,
+                max_queued=settings.max_queued,
+                finished_kept=settings.finished_kept,
+                max_crashes=settings.max_crashes,
+            ),
+            job_log=self.job_logs.write,
+            on_finished=self._finisher.put,
+        )
+        for backend in make_backends(self.children, memory_limit_mb=settings.job_memory_mb or None):
+            self.engine.register_backend(backend)
+        self.engine.register_workflow(shot_workflow())
+        self._inbox = Inbox(root / "inbox")
+        self._inbox_asked = 0.0
+        self._closed = False
+
+    @classmethod
+    def open(cls, settings: Settings) -> App:
+        """Take the state folder, take up what it holds, and begin to run. `StoreError` when the folder is in use or cannot be used."""
+        folder = StateFolder.open(settings.state_dir)
+        try:
+            app = cls(settings, folder)
+            app.engine.start()
+        except BaseException:
+            folder.release()
+            raise
+        app._finisher.start(app.engine)
+        return app
+
+    def close(self, timeout: float = 2.0) -> bool:
+        """Stop everything within about `timeout` seconds; running jobs go back to the queue. True when all threads ended."""
+        if self._closed:
+            return True
+        self._closed = True
+        clean = True
+        try:
+            # The engine asks its steps to stop first; children that do not are killed while it waits.
+            self.children.begin_close(timeout * 0.6)
+            clean = self.engine.close(timeout)
+        finally:
+            self.children.close(timeout)
+            self._finisher.close(timeout)
+            self.job_logs.close()
+            self.folder.release()
+            logging.getLogger("motion_queue").removeHandler(self._log_handler)
+            self._log_handler.close()
+        return clean
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def pump(self, budget: float = 0.002) -> bool:
+        """Hand out events on this thread, and take what other processes left in the inbox. True when events are left."""
+        now = time.monotonic()
+        if now - self._inbox_asked >= _INBOX_EVERY:
+            self._inbox_asked = now
+            self._inbox.drain(self._obey)
+        return self.engine.pump.tick(budget)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until the records of all jobs that are over were written to their output folders."""
+        return self._finisher.flush(timeout)
+
+    # Jobs
+
+    def clip_job(self, clip: Path, options: Mapping[str, Json], *, files: Mapping[str, Path] | None = None, **fields: Any) -> JobSpec:
+        """A job that takes a BVH clip to a finished video.
+
+        `options` is the payload (see `backends.options.ClipOptions`); `files` are further inputs ("character", "scene"). The clip is
+        copied into the store, so that a later edit cannot change a waiting job; other files are hashed, and a step that finds them
+        changed fails with `input_changed`. `fields` are further fields of `JobSpec`. Raises `MotionQueueError` for missing files.
+        """
+        job_id = str(uuid.uuid4())
+        inputs = [self._copied("clip", clip)]
+        inputs += [_hashed(name, path) for name, path in (files or {}).items()]
+        payload = {"label": clip.stem, **options}
+        return JobSpec(workflow=WORKFLOW, payload=payload, inputs=tuple(inputs), id=job_id, label=str(payload["label"]), **fields)
+
+    def _copied(self, name: str, path: Path) -> InputRef:
+        found = _hashed(name, path)
+        if found.size > _COPIED_MOST:
+            raise MotionQueueError("input_too_large", f"{path} has {found.size >> 20} MB; a clip may have {_COPIED_MOST >> 20} MB.")
+        key = f"inputs/{found.sha256}{path.suffix.lower()}"
+        if not self.store.path(key).exists():
+            self.store.put(key, path)
+        return InputRef(name=name, path=found.path, key=key, sha256=found.sha256, size=found.size)
+
+    # Commands of other processes
+
+    def _obey(self, command: Command) -> dict[str, Json]:
+        """Carry out one command; what is returned is its acknowledgement."""
+        action = _COMMANDS.get(command.name)
+        if action is None:
+            raise MotionQueueError("unknown_command", f"{command.name!r} is no command; use one of {', '.join(_COMMANDS)}.")
+        return action(self.engine, command.arguments)
+
+
+def _ids(arguments: Mapping[str, Json]) -> list[str]:
+    ids = arguments.get("jobs")
+    if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids) or len(ids) > 10_000:
+        raise MotionQueueError("bad_command", 'The command needs "jobs", a list of at most 10,000 job ids.')
+    return ids
+
+
+def _cancel(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
+    if batch := arguments.get("batch"):
+        ticket = engine.cancel_batch(str(batch))
+    else:
+        ticket = engine.cancel_many(_ids(arguments))
+    ticket.wait_durable(5.0)
+    return {"jobs": list(ticket.job_ids)}
+
+
+def _each(operation: Callable[[Engine, str], Any]) -> Callable[[Engine, Mapping[str, Json]], dict[str, Json]]:
+    def run(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
+        ids = _ids(arguments)
+        for job_id in ids:
+            operation(engine, job_id).wait_durable(5.0)
+        return {"jobs": ids}
+
+    return run
+
+
+def _pause_queue(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
+    engine.pause_queue().wait_durable(5.0)
+    return {}
+
+
+def _resume_queue(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
+    engine.resume_queue().wait_durable(5.0)
+    return {}
+
+
+_COMMANDS: dict[str, Callable[[Engine, Mapping[str, Json]], dict[str, Json]]] = {
+    "cancel": _cancel,
+    "pause": _each(lambda engine, job_id: engine.pause(job_id)),
+    "resume": _each(lambda engine, job_id: engine.resume(job_id)),
+    "retry": _each(lambda engine, job_id: engine.retry(job_id)),
+    "pause_queue": _pause_queue,
+    "resume_queue": _resume_queue,
+}
+
+
+def _child_settings(settings: Settings, blenders: int) -> ChildSettings:
+    blender = find_blender(settings.blender) if settings.blender else None
+    python = {"python": settings.python} if settings.python else {}
+    return ChildSettings(
+        blender=blender,
+        low_priority=settings.low_priority,
+        # With a window the children share what one core leaves free; headless each Blender may use all.
+        blender_threads=max(1, (os.cpu_count() or 1) - 1) if settings.low_priority else 0,
+        blender_slots=max(1, min(blenders, settings.concurrency)),
+        trust_scripts=settings.trust_scripts,
+        **python,
+    )
+
+
+def _hashed(name: str, path: Path) -> InputRef:
+    path = path.expanduser().absolute()
+    if not path.is_file():
+        raise MotionQueueError("input_missing", f"There is no file {path} (for {name!r}). Check the path.", details={name: "no such file"})
+    try:
+        digest, size = sha256_of(path)
+    except OSError as error:
+        raise MotionQueueError(
+            "input_unreadable", f"{path} (for {name!r}) cannot be read: {error.strerror}. Check its permissions.", details={name: "unreadable"}
+        ) from error
+    return InputRef(name=name, path=str(path), sha256=digest, size=size)
