@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Supervises retargeting: finds clip and character, has a Blender child do the work, keeps the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...queue.contract import Estimate, Health, Json, StepContext, StepRequest, StepResult
+from ...queue.errors import MotionQueueError
+from .. import step_files
+from ..blender_find import find_blender
+from ..children import ChildPool
+from ..options import Character, ClipOptions
+from ..protocol import ChildKind
+
+NAME = "retarget"
+BLEND = "character.blend"
+FBX = "character.fbx"
+
+
+class RetargetBackend:
+    """`motion.bvh` onto a character: artefacts `character.blend` (for rendering) and `character.fbx`."""
+
+    name = NAME
+    lane = "blender"
+    can_pause = False
+
+    def __init__(self, pool: ChildPool, *, memory_limit_mb: float | None = None) -> None:
+        self._pool = pool
+        self._memory_limit_mb = memory_limit_mb
+
+    def run(self, request: StepRequest, context: StepContext) -> StepResult:
+        options = ClipOptions.from_payload(request.payload)
+        source = options.character_source(
+            has_character=request.input("character") is not None, has_scene=request.input("scene") is not None
+        )
+        character = "" if source is Character.BUILTIN else str(step_files.input_path(request, context, _INPUTS[source]))
+        work = context.store.work_dir(request.job_id, request.step)
+        arguments = {
+            "clip": str(step_files.artefact_path(request, context, "motion.bvh")),
+            "character": character,
+            "armature": options.armature,
+            "fps": float(dict(request.results.get("read") or {}).get("fps") or 0.0),
+            "name": options.label or "Motion",
+            "blend": str(work / BLEND),
+            "fbx": str(work / FBX),
+        }
+        data = self._pool.run(
+            ChildKind.BLENDER, "backends.retarget.child:run", arguments, context, memory_limit_mb=self._memory_limit_mb
+        )
+        artefacts = tuple(step_files.keep(request, context, work / name) for name in (BLEND, FBX))
+        context.store.clear_work(request.job_id, request.step)
+        return StepResult(artefacts=artefacts, data={"character": str(source), **data})
+
+    def estimate(self, payload: Mapping[str, Json], results: Mapping[str, Json]) -> Estimate:
+        frames = clip_frames(payload, results)
+        key = "file" if payload.get("character") not in (None, str(Character.BUILTIN)) else "builtin"
+        # Loading and exporting cost as much as some 150 frames.
+        return Estimate(work=150.0 + frames, key=key, seconds=1.0 + 0.008 * frames, memory_mb=600.0)
+
+    def health(self) -> Health:
+        return blender_health()
+
+
+def clip_frames(payload: Mapping[str, Json], results: Mapping[str, Json]) -> int:
+    """How many frames the clip has, as far as is known: read, else asked for, else a guess of four seconds."""
+    read = dict(results.get("read") or {})
+    if read.get("frames"):
+        return int(read["frames"])
+    start, end = payload.get("frame_start"), payload.get("frame_end")
+    return max(1, int(end) - int(start or 1) + 1) if end else 120
+
+
+def blender_health() -> Health:
+    """Whether there is a Blender to work with."""
+    try:
+        found = find_blender()
+    except MotionQueueError as error:
+        return Health(ok=False, message=error.message)
+    return Health(ok=True, message=f"Blender {found.version_text}")
+
+
+_INPUTS = {Character.FILE: "character", Character.SCENE: "scene"}

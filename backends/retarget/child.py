@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Retargets one clip onto one character and writes .blend and .fbx. Runs only inside a child Blender.
+
+The mathematics is in `motion`; this module turns an armature into arrays and arrays into one action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...motion.bvh import read_bvh
+from ...motion.errors import MotionError
+from ...motion.retarget import Pose, Rig, retarget
+from ...queue.errors import MotionQueueError
+from .. import compat
+from ..protocol import ChildContext
+from ..render.video import set_fps
+from . import load
+
+if TYPE_CHECKING:
+    import bpy
+
+# Shares of the step's time, measured on clips of 100 to 300 frames
+_LOADED, _MAPPED, _WRITTEN, _SAVED = 0.12, 0.25, 0.32, 0.40
+
+
+def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
+    """Arguments: clip, character ("" for the mannequin), armature, fps (0: the clip's), name, blend, fbx (paths to write).
+
+    Raises `MotionQueueError` and `MotionError`: those of `load_character`, unknown_skeleton, no_frames, export_failed, disk_full.
+    """
+    import bpy  # noqa: PLC0415
+
+    context.progress(0.0, "Loading the character")
+    armature = load.load_character(arguments["character"], arguments["armature"])
+    scene = bpy.context.scene
+    context.check()
+
+    context.progress(_LOADED, "Retargeting")
+    motion = read_bvh(Path(arguments["clip"]))
+    if len(motion) == 0:
+        raise MotionError("no_frames", "The clip has no frames.")
+    rig, unit = read_rig(armature)
+    pose = retarget(motion, rig)
+    context.check()
+
+    context.progress(_MAPPED, "Writing the action")
+    fps = arguments["fps"] or motion.fps
+    scene.frame_start, scene.frame_end = 1, len(pose)
+    scene.frame_current = 1
+    set_fps(scene, fps)
+    notes = [*pose.notes, *_prepare(armature, rig, pose)]
+    action = compat.write_action(armature, arguments["name"][:60], _channels(armature, rig, pose, unit), 1)
+    action.use_frame_range = True
+    action.frame_start, action.frame_end = 1, len(pose)
+    for note in notes:
+        context.log("info", note)
+    context.check()
+
+    context.progress(_WRITTEN, "Saving the character")
+    _pack(context)
+    _write("save the character", bpy.ops.wm.save_as_mainfile, filepath=arguments["blend"], compress=False, check_existing=False)
+    context.check()
+
+    context.progress(_SAVED, "Exporting FBX")
+    _export_fbx(arguments["fbx"], scene, context)
+    context.progress(1.0, "Retargeted")
+    return {
+        "armature": armature.name,
+        "action": action.name,
+        "bones": len(rig.names),
+        "mapped": len(pose.mapped),
+        "frames": len(pose),
+        "fps": fps,
+        "scale": pose.scale,
+        "notes": notes[:20],
+    }
+
+
+def read_rig(armature: bpy.types.Object) -> tuple[Rig, float]:
+    """The armature's rest pose in world space, and how many metres one unit of its own space is."""
+    bones: list[bpy.types.Bone] = []
+    waiting = [b for b in armature.data.bones if b.parent is None]
+    while waiting:
+        bone = waiting.pop()
+        bones.append(bone)
+        waiting.extend(bone.children)
+    index = {bone.name: i for i, bone in enumerate(bones)}
+    location, rotation, scale = armature.matrix_world.decompose()
+    unit = float(abs(scale[0] * scale[1] * scale[2]) ** (1 / 3))
+    if unit == 0.0:
+        raise MotionError("bad_rig", f"The armature {armature.name} is scaled to nothing. Apply its scale in Blender.")
+    turn = np.array(rotation.to_matrix())
+    world = np.array(armature.matrix_world)
+
+    def placed(points: list[Any]) -> np.ndarray:
+        return np.array(points, float).reshape(-1, 3) @ world[:3, :3].T + world[:3, 3]
+
+    rig = Rig(
+        names=tuple(b.name for b in bones),
+        parents=np.array([index[b.parent.name] if b.parent else -1 for b in bones], dtype=np.int64),
+        heads=placed([b.head_local for b in bones]),
+        tails=placed([b.tail_local for b in bones]),
+        rest=turn @ np.array([b.matrix_local.to_3x3() for b in bones], float).reshape(-1, 3, 3),
+    )
+    return rig, unit
+
+
+def _prepare(armature: bpy.types.Object, rig: Rig, pose: Pose) -> list[str]:
+    """Make the mapped bones follow their keys and nothing else; says what had to be switched off."""
+    muted: list[str] = []
+    root = rig.names[pose.root]
+    if armature.data.bones[root].use_connect:
+        _disconnect(armature, root)
+    armature.data.bones[root].use_local_location = True
+    for i in (*pose.mapped, pose.root):
+        name = rig.names[i]
+        bone = armature.pose.bones[name]
+        bone.rotation_mode = "QUATERNION"
+        armature.data.bones[name].use_inherit_rotation = True
+        for constraint in bone.constraints:
+            if not constraint.mute:
+                constraint.mute = True
+                muted.append(name)
+    return [f"Constraints were muted on {len(set(muted))} bones that the motion drives."] if muted else []
+
+
+def _disconnect(armature: bpy.types.Object, bone: str) -> None:
+    """A connected bone cannot be moved, and the root has to."""
+    import bpy  # noqa: PLC0415
+
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    armature.data.edit_bones[bone].use_connect = False
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def _channels(armature: bpy.types.Object, rig: Rig, pose: Pose, unit: float) -> Iterator[compat.Channel]:
+    for i in sorted({*pose.mapped, pose.root}):
+        name = rig.names[i]
+        path = armature.pose.bones[name].path_from_id("rotation_quaternion")
+        for k in range(4):
+            yield compat.Channel(path, k, name, pose.rotations[:, i, k])
+    name = rig.names[pose.root]
+    path = armature.pose.bones[name].path_from_id("location")
+    for k in range(3):
+        yield compat.Channel(path, k, name, pose.locations[:, k] / unit)
+
+
+def _pack(context: ChildContext) -> None:
+    """Take the textures into the file, so that it renders wherever it is opened."""
+    import bpy  # noqa: PLC0415
+
+    for image in bpy.data.images:
+        if image.source != "FILE" or image.packed_file:
+            continue
+        if Path(bpy.path.abspath(image.filepath, library=image.library)).is_file():
+            image.pack()
+        else:
+            context.log("warning", f"The texture {image.filepath} of {image.name} is missing; the character is shown without it.")
+
+
+def _export_fbx(path: str, scene: bpy.types.Scene, context: ChildContext) -> None:
+    """Armature, meshes and the one action. The exporter evaluates every frame, which is where the time goes: report it."""
+    import bpy  # noqa: PLC0415
+
+    load.enable_addon("io_scene_fbx")
+    total = scene.frame_end - scene.frame_start + 1
+    seen = 0
+
+    def stepped(*_: object) -> None:
+        nonlocal seen
+        seen = min(seen + 1, total)
+        context.progress(_SAVED + (0.98 - _SAVED) * seen / total, "Exporting FBX")
+
+    bpy.app.handlers.frame_change_post.append(stepped)
+    try:
+        _write(
+            "export the FBX",
+            bpy.ops.export_scene.fbx,
+            filepath=path,
+            object_types={"ARMATURE", "MESH", "EMPTY"},
+            use_mesh_modifiers=False,
+            add_leaf_bones=False,
+            bake_anim=True,
+            bake_anim_use_all_bones=True,
+            bake_anim_use_nla_strips=False,
+            bake_anim_use_all_actions=False,
+            bake_anim_force_startend_keying=True,
+            bake_anim_simplify_factor=0.0,
+            path_mode="COPY",
+            embed_textures=True,
+            check_existing=False,
+        )
+    finally:
+        bpy.app.handlers.frame_change_post.remove(stepped)
+
+
+def _write(what: str, operator: Any, **options: Any) -> None:
+    """Call an operator that writes a file. Blender reports a failed write only as text."""
+    try:
+        result = operator(**options)
+    except RuntimeError as error:
+        text = str(error).strip()
+        if "No space left" in text:
+            raise MotionQueueError("disk_full", f"The disk is full; Blender could not {what}. Free some space, then retry the job.") from error
+        if "Permission denied" in text or "Read-only" in text:
+            raise MotionQueueError("output_not_writable", f"Blender could not {what}: {text}") from error
+        raise MotionQueueError("export_failed", f"Blender could not {what}: {text}") from error
+    if "FINISHED" not in result or not Path(options["filepath"]).is_file():
+        raise MotionQueueError("export_failed", f"Blender could not {what}. The job's log has its reason.")
