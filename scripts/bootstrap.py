@@ -59,7 +59,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         if command not in NEEDS_ENVIRONMENT or _asks_for_help(argv):
             return _run_here(argv)
-        python = prepare(VENV, locks_for(command, argv))
+        locks = locks_for(command, argv)
+        if _missing_locks(VENV, locks) and (wrong := _check_here(argv)):
+            return wrong  # said before hundreds of megabytes are downloaded
+        python = prepare(VENV, locks)
     except SetupError as error:
         print(f"mq.py: {error} [{error.code}]", file=sys.stderr)
         return 2
@@ -413,6 +416,14 @@ def _run_here(argv: Sequence[str]) -> int:
     from motion_queue.scripts.cli import main as cli  # noqa: PLC0415
 
     return cli.main(list(argv))
+
+
+def _check_here(argv: Sequence[str]) -> int:
+    """Whether the command line can be used at all, without running it: 0, or the exit code after saying what is wrong."""
+    load_package()
+    from motion_queue.scripts.cli import main as cli  # noqa: PLC0415
+
+    return cli.check(list(argv))
 
 
 def _hand_over(python: Path, argv: Sequence[str]) -> int:

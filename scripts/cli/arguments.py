@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...persistence import state
 from .. import jobs_file
 
 VERSION = "0.1.0"
@@ -50,20 +50,9 @@ examples:
 `mq.py COMMAND --help` describes one command."""
 
 
-def _fallback_state() -> Path:
-    if os.name == "nt":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif os.uname().sysname == "Darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "motion-queue"
-
-
 def default_state() -> Path:
     """MOTION_QUEUE_STATE, else the user's state directory."""
-    given = os.environ.get("MOTION_QUEUE_STATE")
-    return Path(given) if given else _fallback_state()
+    return state.resolve()
 
 
 def parser() -> argparse.ArgumentParser:

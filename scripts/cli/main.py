@@ -24,6 +24,22 @@ def main(argv: Sequence[str]) -> int:
     return guarded(args)
 
 
+def check(argv: Sequence[str]) -> int:
+    """Whether a command line can be used: 0, or the exit code after saying what is wrong. Runs nothing."""
+    try:
+        args = arguments.parser().parse_args(list(argv))
+        if args.command == "run":
+            from .request import shots_of  # noqa: PLC0415
+
+            shots_of(args)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else exit_codes.WRONG_INPUT
+    except MotionQueueError as error:
+        print(f"mq.py: {error}", file=sys.stderr)
+        return exit_codes.WRONG_INPUT
+    return exit_codes.OK
+
+
 def guarded(args: Namespace) -> int:
     """Run a parsed command, reporting the errors we raise on purpose. Anything else is a defect and shows its traceback."""
     try:
@@ -43,7 +59,7 @@ def guarded(args: Namespace) -> int:
         return exit_codes.INTERRUPTED
 
 
-def _dispatch(args: Namespace) -> int:  # noqa: PLR0912
+def _dispatch(args: Namespace) -> int:
     match args.command:
         case "run":
             from .run import run  # noqa: PLC0415

@@ -12,26 +12,21 @@ import shlex
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from .. import jobs_file
-from ..jobs_file import Shot
 from . import arguments, exit_codes
 from .display import Display, Row, make_display
 from .exit_codes import InputError
+from .request import output_folder, output_folders, shots_of
 from .session import Session, SessionSettings
-
-_OPTIONS = ("character", "armature", "scene", "camera", "engine", "device", "samples", "resolution", "fps", "frames", "steps")
-_OPTIONS_AND_REST = (*_OPTIONS, "priority", "trust_scripts")
 
 
 def run(args: Namespace) -> int:
     """Queue what was asked for and watch it. Everything is checked before anything is started."""
-    shots = _shots(args)
-    out = _output_folder(args.out)
+    shots = shots_of(args)
+    out = output_folder(args.out)
     folders = output_folders(shots, out)
     display = make_display(sys.stdout, as_json=args.json)
     with _Interrupts() as interrupts, Session(_settings(args, jobs=len(shots))) as session:
@@ -54,76 +49,6 @@ def resume(args: Namespace) -> int:
             display.note(f"Nothing to resume: every job in {state} is finished.")
             return exit_codes.OK
         return _watch(session, display, interrupts, args)
-
-
-def output_folders(shots: Sequence[Shot], out: Path) -> list[Path]:
-    """A folder for each shot, named by it; equal names get a number."""
-    taken: set[str] = set()
-    folders: list[Path] = []
-    for shot in shots:
-        base = _folder_name(shot.name)
-        name, number = base, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{base}-{number}"
-        taken.add(name.casefold())
-        folders.append(out / name)
-    return folders
-
-
-def _folder_name(label: str) -> str:
-    """A label as the name of a folder on any system: no separators, no leading dot, of bounded length."""
-    kept = "".join(char if char.isalnum() or char in " ._-+()" else "_" for char in label).strip(" .")
-    encoded = kept.encode("utf-8")[:120]
-    return encoded.decode("utf-8", "ignore").strip(" .") or "shot"
-
-
-def _shots(args: Namespace) -> tuple[Shot, ...]:
-    given = {name: value for name in _OPTIONS_AND_REST if (value := getattr(args, name, None)) is not None}
-    if args.jobs is not None:
-        if args.clips:
-            raise InputError("arguments_conflict", "Give clips or --jobs, not both: add the clips to the jobs file.")
-        if given:
-            flags = ", ".join("--" + name.replace("_", "-") for name in given)
-            raise InputError("arguments_conflict", f"{flags}: with --jobs the options of a shot stand in the jobs file (see its `defaults`).")
-        return jobs_file.load(args.jobs)
-    if not args.clips:
-        raise InputError("clip_missing", "Name at least one clip (a BVH file), or a jobs file with --jobs. `mq.py run --help` has examples.")
-    prompts = arguments.unknown_words(args.clips)
-    if prompts:
-        raise InputError(
-            "prompt_not_supported",
-            f"{prompts[0]!r} is neither an existing path nor a name that ends in .bvh, so it is a prompt, and motion from a prompt "
-            "is not available yet. Give a BVH file.",
-        )
-    shots = tuple(replace(Shot(clip=Path(clip).absolute()), **given) for clip in args.clips)
-    wrong: list[str] = []
-    for shot in shots:
-        wrong += [f"--{name}: {text}" if name != "clip" else text for name, text in {**jobs_file.problems(shot), **jobs_file.file_problems(shot)}.items()]
-    if wrong:
-        code = "input_unreadable" if not any(jobs_file.problems(shot) for shot in shots) else "arguments_conflict"
-        raise InputError(code, "\n".join(dict.fromkeys(wrong)))
-    return tuple(
-        replace(
-            shot,
-            character=shot.character.absolute() if shot.character else None,
-            scene=shot.scene.absolute() if shot.scene else None,
-        )
-        for shot in shots
-    )
-
-
-def _output_folder(out: Path) -> Path:
-    """The folder for results, made and tried. `InputError` when nothing can be written there."""
-    out = out.absolute()
-    probe = out / f".motion-queue-{os.getpid()}"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise InputError("output_not_writable", f"Cannot write to the output folder {out}: {error.strerror or error}.") from error
-    return out
 
 
 def _settings(args: Namespace, jobs: int = 0) -> SessionSettings:

@@ -148,7 +148,7 @@ class Session:
             try:
                 row = row_of(self._app.engine.get(row.id))
             except MotionQueueError as gone:
-                if gone.code not in ("job_not_found", "unknown_job"):
+                if gone.code != "no_such_job":
                     raise
         elif state is not None:
             row = replace(row, state=str(state))
@@ -177,17 +177,27 @@ def read_jobs(state_dir: Path) -> list[Job]:
 
 
 def cancel_jobs(state_dir: Path, ids: Sequence[str]) -> None:
-    """Cancel jobs: through the process that owns the folder, or by opening it for a moment when none does."""
-    from ...app import App, Settings  # noqa: PLC0415
+    """Cancel jobs: through the process that owns the folder, or by owning it for a moment when none does. Starts no job."""
     from ...persistence import inbox  # noqa: PLC0415
-    from ...persistence.state import is_owned  # noqa: PLC0415
+    from ...persistence.journal import FileJournal  # noqa: PLC0415
+    from ...persistence.state import StateFolder, is_owned  # noqa: PLC0415
+    from ...queue import Engine  # noqa: PLC0415
 
     if is_owned(state_dir):
-        inbox.send(state_dir / "inbox", "cancel", {"jobs": list(ids)}, timeout=10.0)
+        ack = inbox.send(state_dir, "cancel", {"jobs": list(ids)})
+        if not ack.ok:
+            raise MotionQueueError(ack.code or "command_refused", ack.message or "The process that owns the queue refused.")
         return
-    with App.open(Settings(state_dir=state_dir)) as app:
-        app.engine.cancel_many(ids).wait_durable()
-        app.flush(_FLUSH)
+    folder = StateFolder.acquire(state_dir)
+    try:
+        engine = Engine(journal=FileJournal(state_dir / "journal"))  # without backends: what waits keeps waiting
+        engine.start()
+        try:
+            engine.cancel_many(ids).wait_durable()
+        finally:
+            engine.close()
+    finally:
+        folder.release()
 
 
 def payload(shot: Shot, folder: Path) -> dict[str, Json]:
