@@ -137,10 +137,10 @@ class Performance:
         notes: list[str] = []
         spine_local: tuple[Array, ...]
         neck_local: tuple[Array, ...]
-        up = _up_in(positions, joints)
+        up = up_axis(positions, joints, rest if standing else None)
         if up is None:
-            up = _nearest_axis(rest[joints["head"]] - rest[joints["l_ankle"]]) if standing else np.array([0.0, 1.0, 0.0])
-            notes.append("The clip does not show which way is up (nobody stands in it); its rest pose was taken.")
+            up = np.array([0.0, 1.0, 0.0])
+            notes.append("The clip does not show which way is up (nobody stands in it); Y was taken, as BVH files have it.")
         to_z = quat.between(up, _UP)
         rotations, positions = quat.mul(to_z, rotations), quat.rotate(to_z, positions)
         tips = np.full((len(skeleton), 3), np.nan)
@@ -202,11 +202,25 @@ def _nearest_axis(v: Array) -> Array:
     return out
 
 
-def _up_in(positions: Array, joints: JointMap) -> Array | None:
-    """The axis along which the person stands on average, or None when there is no clear one."""
+def up_axis(positions: Array, joints: JointMap, stance: Array | None) -> Array | None:
+    """Which axis of a clip's world, [3], is up; None when nothing shows it.
+
+    That is the axis along which the rest pose (`stance` [J, 3], None: the rest pose is none) stands. Some exporters write one that
+    stands along another axis than the motion: that is believed only of somebody who stands on the origin's level, since a
+    person who lies is the commoner case.
+    """
     ankles = 0.5 * (positions[:, joints["l_ankle"]] + positions[:, joints["r_ankle"]])
+    hips = 0.5 * (positions[:, joints["l_hip"]] + positions[:, joints["r_hip"]])
     mean = normalize(positions[:, joints["head"]] - ankles).mean(axis=0)
-    return _nearest_axis(mean) if float(np.abs(mean).max()) > 0.7 else None
+    shown = _nearest_axis(mean) if float(np.abs(mean).max()) > 0.7 else None
+    if stance is None:
+        return shown
+    rest = _nearest_axis(stance[joints["head"]] - 0.5 * (stance[joints["l_ankle"]] + stance[joints["r_ankle"]]))
+    if shown is None or np.dot(shown, rest) > 0.5:
+        return rest
+    leg = leg_length(positions[0], joints)
+    hip_level, ankle_level = float(np.median(hips @ shown)), float(np.median(ankles @ shown))
+    return shown if 0.7 * leg < hip_level < 1.5 * leg and -0.1 * leg < ankle_level < 0.4 * leg else rest
 
 
 def _upright(across: Array, up: Array) -> Array:

@@ -94,7 +94,7 @@ def _planted(phase: Array) -> tuple[Array, Array]:
 
 
 def _foot(phase: Array, step: float, side: float) -> tuple[Array, Array, Array]:
-    """Ankle positions [F, 3], foot rotations and toe rotations [F, 4] for phases counted over all cycles; `step`: z of the first heel."""
+    """Ankle positions [F, 3], foot rotations and toe rotations [F, 4] by phase; `step` is the z of the first heel."""
     cycle, within = np.floor(phase), phase % 1.0
     planted, turn = _planted(np.minimum(within, STANCE))
     # In the air: a cubic from the last planted place to the next, with the speeds it has there.

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Retargeting: limbs of the target point where the source's do, whatever the rest poses; knees and elbows bend the right way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motion_queue.motion import anatomy, quat
+from motion_queue.motion.bvh import read_bvh
+from motion_queue.motion.contacts import contacts
+from motion_queue.motion.errors import MotionError
+from motion_queue.motion.humanoid import JointMap
+from motion_queue.motion.kinematics import world
+from motion_queue.motion.retarget import Pose, RetargetOptions, Rig, map_motion, map_rig, pose_world, rest_floor, retarget
+from motion_queue.motion.skeleton import Motion
+from motion_queue.scripts.make_sample import walk
+
+RIGS = ("smpl_rig", "mixamo_rig", "rigify_rig")
+CLIPS = (
+    "bvh/cmu_01_01_s1.bvh",
+    "bvh/cmu_salsa_09_s3.bvh",
+    "bvh/kk_zombie_walk.bvh",
+    "bvh/kk_push_ups.bvh",
+    "bvh/ual_roll.bvh",
+    "raw/cc_base_60fps_002_04.bvh",
+    "raw/cc_base_60fps_007_08.bvh",
+    "raw/cmu_120fps_martial_04.bvh",
+    "raw/cmu_120fps_salsa_07.bvh",
+)
+LIMBS = [("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")]
+
+
+@pytest.fixture(params=RIGS)
+def rig(request: pytest.FixtureRequest) -> Rig:
+    return request.getfixturevalue(request.param)
+
+
+def source_positions(source: Motion) -> np.ndarray:
+    """Joint positions with Z up; all clips here have Y up."""
+    points = world(source)[1]
+    return np.stack([points[..., 0], -points[..., 2], points[..., 1]], axis=-1)
+
+
+def limb_errors(source: Motion, rig: Rig, pose: Pose, joints: JointMap) -> np.ndarray:
+    """Degrees [F, limbs] between limb directions of source and target."""
+    target = map_rig(rig)
+    p, q = source_positions(source), pose_world(rig, pose)[1]
+    out = []
+    for side in "lr":
+        for a, b in LIMBS:
+            a, b = f"{side}_{a}", f"{side}_{b}"  # noqa: PLW2901
+            cos = np.sum(
+                quat.normalize(p[:, joints[b]] - p[:, joints[a]]) * quat.normalize(q[:, target[b]] - q[:, target[a]]), axis=-1
+            )
+            out.append(np.degrees(np.arccos(np.clip(cos, -1.0, 1.0))))
+    return np.stack(out, axis=1)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_limbs_point_where_the_sources_do(clip: str, rig: Rig, pack: Callable[[str], Path]) -> None:
+    source = read_bvh(pack(clip))
+    errors = limb_errors(source, rig, retarget(source, rig), map_motion(source))
+    assert errors.mean() <= 1.0
+    assert np.percentile(errors, 95) <= 3.0
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_trunk_head_and_feet_follow_the_source(clip: str, rig: Rig, pack: Callable[[str], Path]) -> None:
+    source = read_bvh(pack(clip))
+    joints, target = map_motion(source), map_rig(rig)
+    p, q = source_positions(source), pose_world(rig, retarget(source, rig))[1]
+    for a, b, limit in (("pelvis", "head", 12.0), ("r_hip", "l_hip", 6.0), ("r_shoulder", "l_shoulder", 12.0)):
+        cos = np.sum(
+            quat.normalize(p[:, joints[b]] - p[:, joints[a]]) * quat.normalize(q[:, target[b]] - q[:, target[a]]), axis=-1
+        )
+        assert np.degrees(np.arccos(np.clip(cos, -1, 1))).mean() < limit, (a, b)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_knees_bend_backwards_and_no_bone_twists_half_a_turn(clip: str, rig: Rig, pack: Callable[[str], Path]) -> None:
+    source = read_bvh(pack(clip))
+    pose, target = retarget(source, rig), map_rig(rig)
+    rotations, heads = pose_world(rig, pose)
+    turned = quat.mul(rotations, quat.inverse(quat.from_matrix(rig.rest)))  # from rest, in the world
+    forward = quat.rotate(turned, np.array([0.0, -1.0, 0.0]))
+    for side in "lr":
+        hip, knee, ankle = (heads[:, target[f"{side}_{part}"]] for part in ("hip", "knee", "ankle"))
+        bend = knee - 0.5 * (hip + ankle)
+        bent = np.linalg.norm(bend, axis=-1) > 0.05
+        ahead = np.sum(bend * forward[:, target[f"{side}_hip"]], axis=-1)
+        assert np.count_nonzero(ahead[bent] < 0) <= 0.03 * len(bent)
+        for part, parent in (("hip", "pelvis"), ("knee", f"{side}_hip"), ("ankle", f"{side}_knee"), ("wrist", f"{side}_elbow")):
+            twist = quat.mul(quat.inverse(turned[:, target[parent]]), turned[:, target[f"{side}_{part}"]])
+            assert np.median(np.degrees(quat.angle(twist, quat.IDENTITY))) < 130.0, part
+
+
+def test_feet_stand_on_the_floor_and_do_not_slide(rig: Rig) -> None:
+    source, target = walk(), map_rig(rig)
+    pose = retarget(source, rig)
+    heads = pose_world(rig, pose)[1]
+    feet = [target["l_foot"], target["r_foot"]]
+    level = rig.heads[feet, 2] - rest_floor(rig, target)
+    assert np.abs(heads[:, feet, 2].min(axis=0) - level).max() < 0.015
+    planted = contacts(heads[:, feet], pose.frame_time)
+    assert 0.3 < planted.mean() < 0.8
+
+
+def test_heading_and_path_are_kept(rig: Rig) -> None:
+    source = walk()
+    pose = retarget(source, rig)
+    hips = pose_world(rig, pose)[1][:, map_rig(rig)["pelvis"]]
+    path = hips[-1] - hips[0]
+    length = pose.scale * np.linalg.norm(source.positions[-1, 0] - source.positions[0, 0])
+    assert path[1] == pytest.approx(-length, rel=0.02)
+    assert abs(path[0]) < 0.05
+
+
+def test_a_turned_source_turns_the_target(smpl_rig: Rig) -> None:
+    source = walk()
+    turn = quat.from_axis_angle(np.array([0.0, 1.0, 0.0]), np.pi / 2)
+    rotations, positions = source.rotations.copy(), source.positions.copy()
+    rotations[:, 0], positions[:, 0] = quat.mul(turn, rotations[:, 0]), quat.rotate(turn, positions[:, 0])
+    hips = pose_world(smpl_rig, retarget(replace(source, rotations=rotations, positions=positions), smpl_rig))[1][:, 0]
+    assert hips[-1, 0] - hips[0, 0] > 4.0
+
+
+def test_a_rig_that_looks_the_other_way_walks_the_same_path(mixamo_rig: Rig) -> None:
+    half = quat.from_axis_angle(np.array([0.0, 0.0, 1.0]), np.pi)
+    turned = replace(
+        mixamo_rig,
+        heads=quat.rotate(half, mixamo_rig.heads),
+        tails=quat.rotate(half, mixamo_rig.tails),
+        rest=quat.to_matrix(half) @ mixamo_rig.rest,
+    )
+    source = walk()
+    heads = [pose_world(r, retarget(source, r))[1] for r in (mixamo_rig, turned)]
+    bone = map_rig(turned)["l_wrist"]
+    assert np.abs(heads[0][:, bone] - heads[1][:, bone]).max() < 1e-6
+
+
+def test_a_pose_at_rest_gives_an_upright_target_with_straight_arms(mixamo_rig: Rig) -> None:
+    source = walk()
+    still = replace(source, rotations=np.broadcast_to(quat.IDENTITY, source.rotations.shape).copy())
+    heads = pose_world(mixamo_rig, retarget(still, mixamo_rig))[1][0]
+    joints = map_rig(mixamo_rig)
+    arm = heads[joints["l_wrist"]] - heads[joints["l_shoulder"]]
+    assert arm[0] > 0.99 * np.linalg.norm(arm)  # a T, though the rig rests in an A
+
+
+def test_unmapped_bones_stay_at_rest_and_signs_are_continuous(rigify_rig: Rig) -> None:
+    pose = retarget(walk(), rigify_rig)
+    still = [i for i in range(len(rigify_rig.names)) if i not in pose.mapped]
+    assert {rigify_rig.names[i] for i in still} >= {"face", "ear.L", "pelvis.L", "heel.02.R"}
+    assert np.abs(pose.rotations[:, still] - quat.IDENTITY).max() < 1e-9
+    assert np.sum(pose.rotations[1:] * pose.rotations[:-1], axis=-1).min() > 0.0
+
+
+def test_units_and_up_axis_of_the_source_do_not_matter(rigify_rig: Rig) -> None:
+    source = walk()
+    z_up = quat.from_axis_angle(np.array([1.0, 0.0, 0.0]), np.pi / 2)
+    rotations, positions = source.rotations.copy(), 0.01 * source.positions
+    # The whole skeleton lies in a Z-up file in metres: offsets turned, rotations conjugated.
+    positions = quat.rotate(z_up, positions)
+    rotations = quat.mul(z_up, quat.mul(rotations, quat.inverse(z_up)))
+    body = source.skeleton
+    moved = replace(body, offsets=0.01 * quat.rotate(z_up, body.offsets), end_offsets=0.01 * quat.rotate(z_up, body.end_offsets))
+    other = Motion(skeleton=moved, rotations=rotations, positions=positions, frame_time=source.frame_time)
+    a, b = retarget(source, rigify_rig), retarget(other, rigify_rig)
+    assert quat.angle(a.rotations, b.rotations).max() < 1e-6
+    assert np.abs(a.locations - b.locations).max() < 1e-6
+
+
+def test_in_place_keeps_the_hips_over_the_origin(smpl_rig: Rig) -> None:
+    pose = retarget(walk(), smpl_rig, options=RetargetOptions(in_place=True))
+    assert np.abs(pose_world(smpl_rig, pose)[1][:, 0, :2]).max() < 0.05
+
+
+def test_a_clip_without_frames_is_refused(smpl_rig: Rig) -> None:
+    source = walk()
+    empty = replace(source, rotations=source.rotations[:0], positions=source.positions[:0])
+    with pytest.raises(MotionError) as caught:
+        retarget(empty, smpl_rig)
+    assert caught.value.code == "no_frames"
+
+
+def test_a_bone_space_skeleton_is_no_stance(pack: Callable[[str], Path]) -> None:
+    source = read_bvh(pack("raw/cc_base_60fps_002_04.bvh"))
+    assert not anatomy.stands(map_motion(source), source.skeleton.rest_positions())
