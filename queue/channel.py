@@ -12,13 +12,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .contract import Record
 from .model import Progress
 
 _log = logging.getLogger(__name__)
+
+ENDS = frozenset({"job_completed", "job_failed", "job_cancelled"})  # records after which a job never changes
 
 
 class Event(NamedTuple):
@@ -43,9 +45,14 @@ class Channel:
         self._resync = False
         self._ready = threading.Event()
 
-    def post(self, records: Iterable[Record]) -> None:
+    def post(self, records: Sequence[Record]) -> None:
         with self._lock:
             self._records.extend(records)
+            if self._progress:
+                # What a job reported before its end must not be read after it.
+                for record in records:
+                    if record.name in ENDS:
+                        self._progress.pop(record.job, None)
             if len(self._records) > self._capacity:
                 self._records.clear()
                 self._resync = True

@@ -31,6 +31,7 @@ class Clock:
         self._core = core
         self._channel = channel
         self._thread: threading.Thread | None = None
+        self._asking: set[str] = set()  # backends whose health is being asked for; guarded by the core's lock
 
     @property
     def started(self) -> bool:
@@ -50,36 +51,46 @@ class Clock:
         progress_saved = durations_saved = health_asked = 0.0
         shown: dict[str, tuple[float, str]] = {}
         while True:
+            wait: float | None = _TICK
             with self._core.lock:
                 if self._core.closing:
                     return
-                now, mono = time.time(), time.monotonic()
-                self._release_delayed(now)
-                self._expire(now)
-                self._watch_runs(mono)
-                self._show_progress(shown)
-                if mono - progress_saved >= _PROGRESS_SAVED_EVERY:
-                    progress_saved = mono
-                    self._save_progress(now)
-                if mono - durations_saved >= _DURATIONS_SAVED_EVERY:
-                    durations_saved = mono
-                    self._core.save_durations()
-                if mono - health_asked >= _HEALTH_EVERY:
-                    health_asked = mono
-                    self._ask_health()
-                self._core.dispatch()
-                self._core.ledger.flush()
-                wait = self._next_look(now)
                 self._core.wake.clear()
+                self._core.clock_sleeps = False
+                try:
+                    now, mono = time.time(), time.monotonic()
+                    self._release_delayed(now)
+                    self._expire(now)
+                    self._watch_runs(mono)
+                    self._show_progress(shown)
+                    if mono - progress_saved >= _PROGRESS_SAVED_EVERY:
+                        progress_saved = mono
+                        self._save_progress(now)
+                    if mono - durations_saved >= _DURATIONS_SAVED_EVERY:
+                        durations_saved = mono
+                        self._core.save_durations()
+                    if mono - health_asked >= _HEALTH_EVERY:
+                        health_asked = mono
+                        self._ask_health()
+                    self._core.dispatch()
+                    self._core.ledger.flush()
+                    wait = self._next_look(now)
+                except Exception:
+                    # Without a clock nothing would ever time out or be tried again: it must outlive any mistake.
+                    _log.critical("The queue's clock failed and goes on", exc_info=True)
             self._core.call_stop_callbacks()
+            self._core.write_log_lines()
             self._core.wake.wait(wait)
 
     def _next_look(self, now: float) -> float | None:
         """Seconds until the clock has something to do; None when only a wake-up can bring work."""
         if self._core.stop_callbacks:
             return 0.0
-        if self._core.runs:
+        # A stream of short steps starts and ends between two looks: go on ticking, or every start would wake the clock.
+        started, self._core.started_something = self._core.started_something, False
+        if self._core.runs or started:
             return _TICK
+        self._core.clock_sleeps = True
         times = list(self._core.delayed.values())
         times.extend(at for job_id, at in self._core.expiring.items() if job_id in self._core.ledger.jobs)
         if self._core.registry.holding():
@@ -138,19 +149,30 @@ class Clock:
     def _ask_health(self) -> None:
         """Hold back the jobs of backends that want that while they are away. Asking may take a while: on threads of their own."""
         for backend in self._core.registry.holding():
-            threading.Thread(
-                target=self._apply_health, args=(backend,), name=f"motion-queue-health-{backend.name}", daemon=True
-            ).start()
+            self.ask_health(backend)
+
+    def ask_health(self, backend: Backend) -> None:
+        """Once at a time: a backend that does not answer must not gather threads. Expects the core's lock to be held."""
+        if backend.name in self._asking:
+            return
+        self._asking.add(backend.name)
+        threading.Thread(
+            target=self._apply_health, args=(backend,), name=f"motion-queue-health-{backend.name}", daemon=True
+        ).start()
 
     def _apply_health(self, backend: Backend) -> None:
         health = health_of(backend)
         with self._core.lock:
+            self._asking.discard(backend.name)
+            if self._core.closing or backend not in self._core.registry.holding():
+                return  # another backend may have taken its name meanwhile
             if health.ok:
                 self._core.scheduler.free_backend(backend.name)
                 self._core.dispatch()
                 self._core.ledger.flush()
             else:
-                _log.warning("Backend %s is away: %s", backend.name, health.message)
+                if not self._core.scheduler.is_away(backend.name):
+                    _log.warning("Backend %s is away: %s", backend.name, health.message)
                 self._core.scheduler.hold_backend(backend.name)
 
 

@@ -145,7 +145,10 @@ class StepContext(Protocol):
         """Sleep up to `timeout` seconds; True as soon as the step should stop."""
 
     def on_stop(self, callback: Callable[[StopReason], None]) -> None:
-        """Call back once (from the engine's thread, must not block) when the step should stop; at once if it already should."""
+        """Call back (from the engine's thread, must not block) when the step should stop; at once if it already should.
+
+        Called once, or twice when something more urgent follows a pause.
+        """
 
     def progress(self, fraction: float, stage: str = "", data: Mapping[str, Json] | None = None) -> None:
         """Report progress 0–1 of this step. Also counts as a heartbeat. Cheap: latest value wins."""

@@ -61,6 +61,10 @@ class Core:
         self.meter = Meter()
         self.durable = 0  # the newest record on disk
         self.closing = False
+        self.started_something = False  # since the clock looked last
+        self.clock_sleeps = True  # it waits for a wake-up, without ticking
+        self._log_lines: deque[tuple[str, str, str]] = deque()  # for the jobs' own logs, written without the lock
+        self.departed: dict[str, Job] = {}  # cleared before their callbacks were called
         self._pool = WorkerPool()
         self._token_prefix = uuid.uuid4().hex[:12]
         self._tokens = 0
@@ -76,14 +80,18 @@ class Core:
 
     def write_job_log(self, job_id: str, level: str, message: str) -> None:
         if self._job_log is not None:
-            self._job_log(job_id, level, message)
+            try:
+                self._job_log(job_id, level, message)
+            except Exception:
+                # A log that cannot be written (disk full) must not decide how a job ends.
+                _log.exception("The log of job %s could not be written: %s", job_id, message)
         else:
             _log.log(logging.getLevelNamesMapping().get(level.upper(), logging.INFO), "%s: %s", job_id, message)
 
     def record_external_ref(self, run: Run, ref: str) -> None:
         with self.lock:
-            if run.abandoned:
-                return
+            if self.runs.get(run.job.id) is not run:
+                return  # given up, or over: the attempt has no say any more
             run.step.__dict__["external_ref"] = ref
             self.ledger.change("step_external", run.job, {str(run.index): {"external_ref": ref}})
             seq = self.ledger.flush()
@@ -145,6 +153,10 @@ class Core:
         self._tokens += 1
         run = Run(self, job, index, f"{self._token_prefix}-{self._tokens}")
         self.runs[job_id] = run
+        self.started_something = True
+        if self.clock_sleeps:
+            self.clock_sleeps = False
+            self.wake.set()
         now = time.time()
         changes: dict[str, Json] = {"state": StepState.RUNNING, "started_at": now}
         if not step.attempt:
@@ -153,6 +165,7 @@ class Core:
         fields: dict[str, Any] = {"state": after(job.state, Trigger.START)}
         if job.started_at is None:
             fields["started_at"] = now
+            self.expiring.pop(job_id, None)
         if job.not_before is not None:
             fields["not_before"] = None
         self.ledger.change("step_started", job, {str(index): changes}, **fields)
@@ -161,11 +174,20 @@ class Core:
     def work(self, run: Run | None) -> None:
         """On a pool thread: run a step, then whatever is next, until nothing may start."""
         while run is not None:
+            if run.abandoned:
+                return
+            job_id = run.job.id
             backend = self.registry.backend(run.step.backend)
             outcome = execute(run, backend)
             del backend
-            with self.lock:
-                run = self.finish(run, outcome)
+            try:
+                with self.lock:
+                    run = self.finish(run, outcome)
+            except Exception:
+                # Nobody looks at the executor's futures: without this line a mistake in here would leave no trace.
+                _log.critical("Job %s: the end of a step could not be processed", job_id, exc_info=True)
+                raise
+            self.write_log_lines()
 
     def finish(self, run: Run, outcome: Outcome) -> Run | None:
         """Take the outcome of a step; returns the step that this thread runs next, if any."""
@@ -226,6 +248,8 @@ class Core:
             changes["artefacts"] = [a.to_json() for a in result.artefacts]
         if result.data:
             values["result"] = changes["result"] = dict(result.data)
+        if step.error is not None:  # of an earlier attempt
+            values["error"] = changes["error"] = None
         self.go_on(job, {str(run.index): changes}, "step_completed")
 
     def go_on(self, job: Job, steps: dict[str, dict[str, Json]], name: str, **fields: Any) -> None:
@@ -268,7 +292,7 @@ class Core:
     def step_failed(self, job: Job, run: Run, error: MotionQueueError, changes: dict[str, Json]) -> None:
         step = run.step
         value = error.as_job_error()
-        self.write_job_log(job.id, "error", f"Step {step.name} (attempt {step.attempt}) failed: {error}")
+        self._log_lines.append((job.id, "error", f"Step {step.name} (attempt {step.attempt}) failed: {error}"))
         changes["error"] = value.to_json()
         if job.state is JobState.STOPPING:
             changes["state"] = StepState.CANCELLED
@@ -317,7 +341,8 @@ class Core:
             if step.optional:
                 self.go_on(job, steps, "step_failed")
                 return
-        self.write_job_log(job.id, "error", str(error))
+        self._log_lines.append((job.id, "error", str(error)))
+        self.wake.set()
         self.end(job, "job_failed", after(job.state, Trigger.FAIL), steps, error=value)
 
     def end(self, job: Job, name: str, state: JobState, steps: dict[str, dict[str, Json]], **fields: Any) -> None:
@@ -331,6 +356,7 @@ class Core:
         now = time.time()
         waited = None if job.started_at is None else job.started_at - job.queued_at
         self.ledger.change(name, job, steps or None, state=state, completed_at=now, **fields)
+        self.expiring.pop(job.id, None)
         self.meter.ended(str(state), waited, job.processing_time)
         self.forecaster.forget(job.id)
 
@@ -364,7 +390,7 @@ class Core:
         run.abandoned = True
         self.meter.abandoned += 1
         _log.error("Job %s: step %s %s; its worker was given up", run.job.id, run.step.name, why)
-        self.write_job_log(run.job.id, "error", f"Step {run.step.name} {why}; its worker was given up.")
+        self._log_lines.append((run.job.id, "error", f"Step {run.step.name} {why}; its worker was given up."))
         self.settle(run, StepStopped(run.stop_reason or StopReason.CANCEL))
         if not self.closing:
             self._pool.replace()
@@ -400,7 +426,8 @@ class Core:
 
     def forget(self, ids: Sequence[str]) -> None:
         for job_id in ids:
-            self.callbacks.pop(job_id, None)
+            if job_id in self.callbacks:
+                self.departed[job_id] = self.ledger.jobs[job_id]
         self.ledger.remove(ids)
 
     def is_durable(self, job_id: str) -> bool:
@@ -421,6 +448,8 @@ class Core:
             return "waiting to try again" if job.attempt > 1 else "waiting for its time"
         if step is not None and not self.registry.has_backend(step.backend):
             return f"waiting for backend {step.backend}, which is not registered"
+        if self.scheduler.is_too_large(job.id):
+            return f"waiting for a memory limit above {self.limits.memory_mb:.0f} MB"
         if step is not None and job.state in (JobState.RUNNING, JobState.QUEUED):
             return self.held_text() or f"waiting for {step.lane}"
         return str(job.state)
@@ -452,16 +481,19 @@ class Core:
         )
         return view
 
-    def recover_unfinished(self) -> None:
-        """Put waiting jobs in line; those that ran when the last process ended go on at their first unfinished step."""
+    def recover_unfinished(self, *, clean: bool) -> None:
+        """Put waiting jobs in line; those that ran when the last process ended go on at their first unfinished step.
+
+        `clean`: that process closed its queue, and a job between two steps has nothing to recover from.
+        """
         for key in list(self.ledger.order):
             job = self.ledger.jobs[key[2]]
             if job.state in (JobState.RUNNING, JobState.STOPPING):
-                self.recover(job)
+                self.recover(job, clean=clean)
             if job.state is JobState.QUEUED:
                 self.enqueue(job)
 
-    def recover(self, job: Job) -> None:
+    def recover(self, job: Job, *, clean: bool) -> None:
         crashed: dict[str, dict[str, Json]] = {}
         for index, step in enumerate(job.steps):
             if step.state is StepState.RUNNING:
@@ -481,18 +513,36 @@ class Core:
             )
             self.end(job, "job_failed", after(job.state, Trigger.FAIL), crashed, error=error, crash_count=count, recovered=True)
             return
-        fields: dict[str, Any] = {"state": after(job.state, Trigger.INTERRUPT), "recovered": True}
+        fields: dict[str, Any] = {"state": after(job.state, Trigger.INTERRUPT)}
+        if job.pause_requested:
+            # The step that was to be finished first is not running any more: the pause takes effect now.
+            fields = {"state": after(job.state, Trigger.PAUSE), "pause_requested": False}
+        if crashed or not clean:
+            fields["recovered"] = True
         if crashed:
             fields["crash_count"] = count
         self.ledger.change("job_recovered", job, crashed or None, **fields)
 
     def call_stop_callbacks(self) -> None:
-        while self.stop_callbacks:
-            callback, reason = self.stop_callbacks.popleft()
+        """Without the lock; the clock and `close` may do this at the same time."""
+        while True:
+            try:
+                callback, reason = self.stop_callbacks.popleft()
+            except IndexError:
+                return
             try:
                 callback(reason)
             except Exception:
                 _log.exception("A backend's stop callback failed")
+
+    def write_log_lines(self) -> None:
+        """Without the lock."""
+        while self._log_lines:
+            try:
+                line = self._log_lines.popleft()
+            except IndexError:
+                return  # another thread was faster
+            self.write_job_log(*line)
 
     def save_durations(self) -> None:
         if self.durations.changed:
@@ -506,7 +556,7 @@ class Core:
 
 def _degraded(job: Job) -> str:
     """What is missing of a job that completes, and why; empty when nothing is."""
-    if len(job.steps) == 1:
+    if len(job.steps) == 1 and job.steps[0].state is StepState.COMPLETED:
         return ""
     lost = [s for s in job.steps if s.state in (StepState.FAILED, StepState.SKIPPED)]
     return "; ".join(f"{s.name}: {s.error.message} [{s.error.code}]" if s.error else f"{s.name}: not run" for s in lost)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .channel import Channel, Event, Pump
+from .channel import ENDS, Channel, Event, Pump
 from .clock import Clock, health_of
 from .contract import ArtefactStore, Backend, Health, JobState, Journal, Json, Record, StepSpec, StopReason, Workflow
 from .core import Core
@@ -27,10 +27,10 @@ from .model import DEFAULT_PRIORITY, Job, JobSpec, Limits, Page, Step, Ticket
 from .pool import THREADS
 from .scheduler import order_key
 from .states import TERMINAL, Trigger, after
+from .values import plain_copy
 
 _log = logging.getLogger(__name__)
 
-_ENDS = frozenset({"job_completed", "job_failed", "job_cancelled"})
 # Fields that a new job takes over from its spec where they are not empty.
 _COPIED = (
     "label",
@@ -44,6 +44,7 @@ _COPIED = (
     "retry_of",
     "source",
 )
+_JSON = frozenset({"payload", "metadata", "source"})
 _ENDED_BEFORE = "job_ended_before"  # not a journal record: tells a late callback that its job is over already
 
 
@@ -69,6 +70,7 @@ class Engine:
         )
         self._on_finished = on_finished
         self._events: deque[Record] = deque(maxlen=checked.events_kept)
+        self._closed = False
         self._first_event = 1  # the oldest event that can be replayed
         self._channel = Channel()
         self._clock = Clock(self._core, self._channel)
@@ -99,7 +101,7 @@ class Engine:
                     continue
                 self._core.ledger.adopt(job)
             self.recovery_notes = tuple(notes)
-            self._core.recover_unfinished()
+            self._core.recover_unfinished(clean=recovered.clean)
             self._core.prune()
             self._core.dispatch()
             self._core.ledger.flush()
@@ -107,19 +109,28 @@ class Engine:
         for note in notes:
             _log.warning("%s", note)
 
-    def close(self, timeout: float = 2.0) -> bool:
-        """Stop everything within `timeout` seconds. Running jobs go back to the queue. True when every thread ended by itself."""
+    def begin_close(self) -> None:
+        """Start nothing more and ask every running step to stop. `close` does this too; call it to end children meanwhile."""
         core = self._core
-        deadline = time.monotonic() + timeout
-        with core.changed:
+        with core.lock:
             if core.closing:
-                return True
+                return
             core.closing = True
             core.hold("closing", "The queue is closing.")
             for run in core.runs.values():
                 core.ask(run, StopReason.SHUTDOWN)
         core.call_stop_callbacks()
+        core.write_log_lines()
+
+    def close(self, timeout: float = 2.0) -> bool:
+        """Stop everything within `timeout` seconds. Running jobs go back to the queue. True when every thread ended by itself."""
+        core = self._core
+        deadline = time.monotonic() + timeout
+        self.begin_close()
         with core.changed:
+            if self._closed:
+                return True
+            self._closed = True
             # Most of the time is for the backends; the rest for the journal and the threads.
             core.changed.wait_for(lambda: not core.runs, max(0.0, (deadline - time.monotonic()) * 0.6))
             for run in list(core.runs.values()):
@@ -127,6 +138,7 @@ class Engine:
             core.save_durations()
             core.ledger.flush()
             core.changed.notify_all()
+        core.write_log_lines()
         self._clock.join(max(0.1, deadline - time.monotonic()))
         clean = core.end_threads(deadline)
         core.journal.close(max(0.2, deadline - time.monotonic()))
@@ -137,7 +149,13 @@ class Engine:
     def register_backend(self, backend: Backend) -> None:
         with self._core.lock:
             self._core.registry.add_backend(backend)
-            self._core.scheduler.free_backend(backend.name)
+            if getattr(backend, "hold_while_away", False):
+                # Its jobs start once it has said that it is there.
+                self._core.scheduler.hold_backend(backend.name)
+                if self._clock.started:
+                    self._clock.ask_health(backend)
+            else:
+                self._core.scheduler.free_backend(backend.name)
             self._core.dispatch()
             self._core.ledger.flush()
         self._core.wake.set()
@@ -323,7 +341,7 @@ class Engine:
             ids = [
                 i
                 for i in self._core.ledger.finished_order
-                if self._core.ledger.jobs[i].state in chosen and self._core.is_durable(i)
+                if self._core.ledger.jobs[i].state in chosen and self._core.is_durable(i) and i not in self._core.waited
             ]
             if ids:
                 self._core.forget(ids)
@@ -430,6 +448,7 @@ class Engine:
                     callbacks.remove(callback)
                 if not callbacks:
                     self._core.callbacks.pop(job_id, None)
+                    self._core.departed.pop(job_id, None)
 
         return unsubscribe
 
@@ -547,12 +566,16 @@ class Engine:
             self._note_first_event()
             if self._on_finished is not None:
                 for record in records:
-                    if record.name in _ENDS and (job := self._core.ledger.jobs.get(record.job)) is not None:
+                    if record.name in ENDS and (job := self._core.ledger.jobs.get(record.job)) is not None:
                         finished.append(self._core.view(job))
             self._core.changed.notify_all()
         self._channel.post(records)
         if finished and self._on_finished is not None:
-            self._on_finished(finished)
+            try:
+                self._on_finished(finished)
+            except Exception:
+                # On the journal's thread: it must go on writing whatever its listeners do.
+                _log.exception("What was to happen at the end of %d jobs failed", len(finished))
 
     def _note_first_event(self) -> None:
         self._first_event = self._events[0].seq if self._events else self._core.durable + 1
@@ -585,15 +608,16 @@ class Engine:
         record = event.record
         if event.resync:
             with self._core.lock:
-                due = [i for i in self._core.callbacks if i in self._core.ledger.jobs and self._core.is_durable(i)]
-        elif record is not None and (record.name in _ENDS or record.name == _ENDED_BEFORE):
+                due = [i for i in self._core.callbacks if i in self._core.departed or self._core.is_durable(i)]
+        elif record is not None and (record.name in ENDS or record.name == _ENDED_BEFORE):
             due = [record.job]
         else:
             return
         for job_id in due:
             with self._core.lock:
                 callbacks = self._core.callbacks.pop(job_id, None)
-                job = self._core.view(self._core.ledger.jobs[job_id]) if callbacks and job_id in self._core.ledger.jobs else None
+                known = self._core.departed.pop(job_id, None) or self._core.ledger.jobs.get(job_id)
+                job = self._core.view(known) if callbacks and known is not None else None
             for callback in callbacks or ():
                 if job is None:
                     continue
@@ -613,7 +637,7 @@ def _new_job(spec: JobSpec, planned: Sequence[tuple[StepSpec, str]], now: float)
     for name in _COPIED:
         value = getattr(spec, name)
         if value:
-            values[name] = value
+            values[name] = plain_copy(value, f"the {name} of a job") if name in _JSON else value
     if spec.priority != DEFAULT_PRIORITY:
         values["priority"] = spec.priority
     if spec.not_before is not None:
@@ -636,8 +660,18 @@ def _checked(limits: Limits) -> Limits:
     problems |= {f"lanes.{name}": "must not be negative" for name, limit in limits.lanes.items() if limit < 0}
     problems |= {
         name: "must not be negative"
-        for name in ("memory_mb", "max_queued", "max_active_per_project", "finished_kept", "max_crashes", "retry_base", "grace")
-        if getattr(limits, name) < 0
+        for name in (
+            "memory_mb",
+            "max_queued",
+            "max_active_per_project",
+            "finished_kept",
+            "max_crashes",
+            "retry_base",
+            "retry_cap",
+            "grace",
+            "events_kept",
+        )
+        if not getattr(limits, name) >= 0
     }
     if problems:
         raise MotionQueueError("bad_limits", "These limits are out of range: " + ", ".join(problems) + ".", details=problems)

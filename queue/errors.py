@@ -62,7 +62,8 @@ class MotionQueueError(Exception):
         return f"{self.message} [{self.code}]"
 
     def as_job_error(self) -> JobError:
-        return JobError(self.code, self.message, self.details, self.retryable)
+        details = {str(name): str(problem) for name, problem in self.details.items()}
+        return JobError(str(self.code), str(self.message), details, bool(self.retryable))
 
 
 class StepStopped(MotionQueueError):

@@ -40,7 +40,11 @@ class Forecaster:
         if not self._registry.has_backend(step.backend):
             return _NOTHING
         try:
-            return self._registry.backend(step.backend).estimate(job.payload, job.result)
+            estimate = self._registry.backend(step.backend).estimate(job.payload, job.result)
+            if isinstance(estimate, Estimate):
+                return estimate
+            _log.error("Backend %s estimated step %s with a %s", step.backend, step.name, type(estimate).__name__)
+            return _NOTHING
         except Exception:
             _log.exception("Backend %s could not estimate step %s of job %s", step.backend, step.name, job.id)
             return _NOTHING
@@ -71,7 +75,9 @@ class Forecaster:
                 if total is None:
                     unknown = True
                 else:
+                    # Measured by its own reports, but nothing like it was timed: that stays a guess.
                     unknown = unknown and prediction is not None
+                    guess = guess or prediction is None
                     remaining += max(total - spent, 0.0)
                 elapsed += spent
             else:

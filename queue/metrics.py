@@ -64,7 +64,9 @@ class Meter:
     @property
     def per_minute(self) -> float:
         since = self._clock() - 60.0
-        return float(sum(1 for end in self._ends if end >= since))
+        while self._ends and self._ends[0] < since:
+            self._ends.popleft()
+        return float(len(self._ends))
 
 
 def _percentiles(values: Iterable[float]) -> Percentiles | None:

@@ -32,6 +32,7 @@ class WorkerPool:
         """A stuck thread occupies one of the eight places for good: go on with fresh ones."""
         if self._executor is not None:
             self._executor.shutdown(wait=False)
+            self._replaced = [e for e in self._replaced if any(t.is_alive() for t in e._threads)]
             self._replaced.append(self._executor)
             self._executor = None
 

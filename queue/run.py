@@ -11,11 +11,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from .contract import ArtefactStore, Json, StepRequest, StepResult, StopReason
 from .errors import MotionQueueError, StepStopped
 from .model import Job, Step
+from .values import plain_copy
 
 _log = logging.getLogger(__name__)
 _MAX_STAGE = 200
@@ -95,12 +97,15 @@ class Run:
     def ask_stop(self, reason: StopReason) -> list[Callable[[StopReason], None]]:
         """Ask the backend to stop; returns the callbacks, to be called without the engine's lock. Anything outranks a pause."""
         with self._lock:
-            if self.stop_reason is None or self.stop_reason is StopReason.PAUSE:
-                self.stop_reason = reason
-                self.asked_at = time.monotonic()
+            if self.stop_reason is not None and (self.stop_reason is not StopReason.PAUSE or reason is StopReason.PAUSE):
+                return []
+            self.stop_reason = reason
+            self.asked_at = time.monotonic()
             if self._stop is not None:
                 self._stop.set()
-            callbacks, self._callbacks = self._callbacks, []
+            callbacks = list(self._callbacks)
+            if reason is not StopReason.PAUSE:
+                self._callbacks.clear()
             return callbacks
 
     def request(self) -> StepRequest:
@@ -140,7 +145,7 @@ class Run:
     def on_stop(self, callback: Callable[[StopReason], None]) -> None:
         with self._lock:
             reason = self.stop_reason
-            if reason is None:
+            if reason is None or reason is StopReason.PAUSE:
                 self._callbacks.append(callback)
         if reason is not None:
             callback(reason)
@@ -148,6 +153,7 @@ class Run:
     def progress(self, fraction: float, stage: str = "", data: Mapping[str, Json] | None = None) -> None:
         now = time.monotonic()
         self.last_progress = now
+        self.heartbeat_at = time.time()
         if fraction > self.fraction:  # never backwards within an attempt; NaN is not greater either
             self.fraction = min(fraction, 1.0)
             if not self.samples or self.fraction - self.samples[-1][0] >= 0.01:
@@ -155,7 +161,7 @@ class Run:
         if stage:
             self.stage = stage[:_MAX_STAGE]
         if data is not None:
-            self.data = data
+            self.data = plain_copy(data, "the progress data of a step")
 
     def heartbeat(self) -> None:
         self.heartbeat_at = time.time()
@@ -183,9 +189,11 @@ def execute(run: Run, backend: object) -> Outcome:
     """Call the backend; whatever it raises becomes an outcome, and what nobody expected leaves its traceback in the job's log."""
     try:
         result = backend.run(run.request(), run)  # type: ignore[attr-defined]
+        if isinstance(result, StepResult) and result.data:
+            return replace(result, data=plain_copy(result.data, f"the result of the step {run.step.name!r}"))
     except MotionQueueError as error:
         return error
-    except Exception as error:
+    except BaseException as error:  # SystemExit too: nobody would ever see it on a pool thread, and the job would hang
         name = getattr(backend, "name", type(backend).__name__)
         _log.exception("Backend %s failed on job %s", name, run.job.id)
         run.log("error", f"{type(error).__name__}: {error}")

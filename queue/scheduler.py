@@ -4,7 +4,7 @@
 Order: higher priority, then manual position, then arrival. A step starts when its lane, the total, the memory budget, its
 exclusive key and its backend allow. Within a lane nobody overtakes a step that waits for memory; across lanes only steps
 that need none do, so a large step is never starved by a stream of small ones. Steps that wait for a key or for a backend
-that is away are parked and do not hold up the others.
+that is away, or that need more memory than there is in all, are parked and do not hold up the others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Waiting:
     backend: str
     memory_mb: float
     exclusive_key: str
-    parked: str = ""  # "" in its lane's order, else "key" or "backend"
+    parked: str = ""  # "" in its lane's order, else "key", "backend" or "memory"
 
 
 @dataclass(slots=True)
@@ -55,6 +55,7 @@ class Scheduler:
         self._away: set[str] = set()  # backends held back
         self._parked_by_key: dict[str, set[str]] = {}
         self._parked_by_backend: dict[str, set[str]] = {}
+        self._parked_by_memory: set[str] = set()  # larger than the whole budget, since that was lowered
         self.held = False  # the whole queue: paused, draining, or the journal cannot write
 
     # What waits
@@ -81,6 +82,8 @@ class Scheduler:
             self._unpark(self._parked_by_key, waiting.exclusive_key, job_id)
         elif waiting.parked == "backend":
             self._unpark(self._parked_by_backend, waiting.backend, job_id)
+        elif waiting.parked == "memory":
+            self._parked_by_memory.discard(job_id)
         else:
             self._lane(waiting.lane).ready.remove(waiting.key)
 
@@ -157,6 +160,8 @@ class Scheduler:
         self._memory = memory_mb
         for name, lane in self._lanes.items():
             lane.limit = self._lane_limits.get(name, total)
+        too_large, self._parked_by_memory = self._parked_by_memory, set()
+        self._return(too_large)
 
     def hold_backend(self, backend: str) -> None:
         self._away.add(backend)
@@ -164,6 +169,14 @@ class Scheduler:
     def free_backend(self, backend: str) -> None:
         self._away.discard(backend)
         self._return(self._parked_by_backend.pop(backend, set()))
+
+    def is_away(self, backend: str) -> bool:
+        return backend in self._away
+
+    def is_too_large(self, job_id: str) -> bool:
+        """It waits for a memory budget that it fits into."""
+        waiting = self._waiting.get(job_id)
+        return waiting is not None and 0 < self._memory < waiting.memory_mb
 
     @property
     def running(self) -> int:
@@ -190,7 +203,7 @@ class Scheduler:
         return lane
 
     def _head(self, lane: _Lane) -> Key | None:
-        """The first of the lane that neither its key nor its backend holds up; parks those it passes."""
+        """The first of the lane that neither its key nor its backend nor its size holds up; parks those it passes."""
         while (key := lane.ready.first()) is not None:
             job_id = key[2]
             waiting = self._waiting[job_id]
@@ -200,6 +213,9 @@ class Scheduler:
             elif waiting.exclusive_key and waiting.exclusive_key in self._keys_held:
                 waiting.parked = "key"
                 self._parked_by_key.setdefault(waiting.exclusive_key, set()).add(job_id)
+            elif 0 < self._memory < waiting.memory_mb:
+                waiting.parked = "memory"
+                self._parked_by_memory.add(job_id)
             else:
                 return key
             lane.ready.remove(key)

@@ -42,6 +42,8 @@ TRANSITIONS: dict[tuple[JobState, Trigger], JobState] = {
     # The job can never run: crash loop, unknown backend, expired, disk full at submit.
     (QUEUED, Trigger.FAIL): FAILED,
     (PAUSED, Trigger.FAIL): FAILED,
+    # All that is left of the job is optional and can never run: it is as complete as it will ever be.
+    (QUEUED, Trigger.FINISH): COMPLETED,
     # Automatic retry: the same job, one attempt more, not before a while.
     (RUNNING, Trigger.RETRY): QUEUED,
     # Cancel: at once where nothing runs, else through stopping.
