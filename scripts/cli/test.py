@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`test`: runs every suite that this machine can run, in each Blender that is there, and says what did not run and why.
+
+In continuous integration it first sets up the Blender modules of all supported versions, and whatever is missing is a
+failure. Knows how suites are started and counted; must not know what they test.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import bootstrap
+from . import exit_codes
+
+TESTS = bootstrap.ROOT / "tests"
+HANGING = 45 * 60.0  # seconds: a run that takes longer hangs
+_IN_BLENDER = ("blender", "children")  # suites that run again in every further Blender module
+_INSTALLED = "installed"  # the suite for an installed Blender
+INSTALLED_VARIABLE = "MOTION_QUEUE_TEST_BLENDER"
+CI_VARIABLE = "MOTION_QUEUE_TEST_CI"
+
+# Further Blender modules in continuous integration: environment, locks, Python.
+_FURTHER = (
+    (".venv-bpy42", "lock-py311-bpy42.txt", (3, 11), "Blender 4.2 LTS"),
+    (".venv-bpy45", "lock-py311.txt", (3, 11), "Blender 4.5 LTS"),
+    (".venv-bpy52", "lock-py313.txt", (3, 13), "Blender 5.2 LTS"),
+)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What all runs together came to."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    not_run: dict[str, str] = field(default_factory=dict)  # what → why
+    broken: list[str] = field(default_factory=list)  # runs that ended badly without a failed test
+    absent: list[str] = field(default_factory=list)  # what continuous integration does not forgive
+
+
+def test(args: Namespace) -> int:
+    ci = args.ci or os.environ.get("CI", "").lower() == "true"
+    tally = _Tally()
+    options = (["-k", args.expression] if args.expression else []) + (["-m", "not slow"] if not (args.all or ci) else [])
+    blender = _installed_blender(args.blender)
+    paths = [Path(path).absolute() for path in args.paths] or _suites()
+    ours = [path for path in paths if _INSTALLED not in path.parts]
+    if ours:
+        _pytest("the tests", Path(sys.executable), ours, options, tally, ci)
+    if not _has_module():
+        _missing(tally, "tests in a Blender module", "this environment has no bpy", ci)
+    if not args.paths:
+        if ci:
+            _in_further_modules(options, tally)
+        else:
+            tally.not_run["the other Blender versions"] = "only with --ci"
+        if not (args.all or ci):
+            tally.not_run["slow tests"] = "only with --all"
+    theirs = [path for path in paths if _INSTALLED in path.parts]
+    if theirs and blender:
+        _pytest(f"the zip in {blender}", Path(sys.executable), theirs, options, tally, ci, {INSTALLED_VARIABLE: blender})
+    elif theirs:
+        _missing(tally, "the zip in an installed Blender", "none found; give --blender PATH", ci)
+    print(_last_line(tally), flush=True)
+    good = not (tally.failed or tally.broken or (ci and tally.absent))
+    return exit_codes.OK if good else exit_codes.FAILED
+
+
+def _suites() -> list[Path]:
+    return sorted(path for path in TESTS.iterdir() if path.is_dir() and any(path.rglob("test_*.py")))
+
+
+def _has_module() -> bool:
+    return importlib.util.find_spec("bpy") is not None
+
+
+def _installed_blender(chosen: str | None) -> str:
+    named = chosen or os.environ.get("MOTION_QUEUE_BLENDER") or "blender"
+    return shutil.which(named) or ""
+
+
+def _missing(tally: _Tally, what: str, why: str, ci: bool) -> None:
+    tally.not_run[what] = why
+    if ci:
+        tally.absent.append(what)
+
+
+def _in_further_modules(options: list[str], tally: _Tally) -> None:
+    """Run what concerns Blender in the module versions that this environment does not have."""
+    suites = [TESTS / name for name in _IN_BLENDER if any((TESTS / name).rglob("test_*.py"))]
+    here = bootstrap.BLENDER_LOCKS.get(sys.version_info[:2], ("", ""))[0] if _has_module() else ""
+    for folder, lock, version, name in _FURTHER:
+        if lock == here or not suites:
+            continue
+        python = next(_pythons(version), None)
+        if python is None:
+            # Python 3.11 runs the two older versions; without it they are missing. 3.13 is asked for only where it is.
+            _missing(tally, name, f"no Python {version[0]}.{version[1]} on this machine", version == (3, 11))
+            continue
+        try:
+            interpreter = bootstrap.prepare(bootstrap.ROOT / folder, (lock, "lock-test.txt"), python=str(python), version=version)
+        except bootstrap.SetupError as error:
+            print(f"mq.py: {error} [{error.code}]", file=sys.stderr)
+            _missing(tally, name, f"could not be set up ({error.code})", True)
+            continue
+        _pytest(name, interpreter, suites, options, tally, True)
+
+
+def _pythons(version: tuple[int, int]) -> Iterator[Path]:
+    """Interpreters of a version that really start: this one, the PATH's, and those that pyenv keeps."""
+    name = f"python{version[0]}.{version[1]}"
+    candidates = [shutil.which(name)]
+    if sys.version_info[:2] == version:
+        candidates.insert(0, sys.executable)
+    kept = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    candidates += [str(path) for path in sorted(kept.glob(f"{version[0]}.{version[1]}.*/bin/{name}"), reverse=True)]
+    for candidate in candidates:
+        if candidate and subprocess.run([candidate, "-I", "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0:
+            yield Path(candidate)
+
+
+def _pytest(
+    name: str, python: Path, paths: list[Path], options: list[str], tally: _Tally, ci: bool, more: dict[str, str] | None = None
+) -> None:
+    """One run of pytest in one interpreter, added to the tally."""
+    print(f"\n== {name} ({python}) ==", flush=True)
+    started = time.monotonic()
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTEST_ADDOPTS")} | (more or {})
+    if ci:
+        environment[CI_VARIABLE] = "1"
+    with tempfile.TemporaryDirectory(prefix="motion-queue-test-") as folder:
+        report = Path(folder) / "report.xml"
+        command = [str(python), "-P", "-m", "pytest", "-c", str(TESTS / "pytest.ini"), "--rootdir", str(TESTS), f"--junitxml={report}", "-q", "-rs"]
+        try:
+            code = subprocess.run([*command, *options, *map(str, paths)], env=environment, timeout=HANGING, check=False).returncode
+        except subprocess.TimeoutExpired:
+            tally.broken.append(f"{name} hung")
+            return
+        if code == 5:  # pytest's "no tests were selected": a wish of the command line, no failure
+            return
+        if not report.exists():
+            tally.broken.append(f"{name} ended with code {code} without a report")
+            return
+        failed = _count(report, name, tally, ci)
+        if code not in (0, 1) or (code == 1 and not failed):
+            tally.broken.append(f"{name} ended with code {code}")
+    print(f"   {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _count(report: Path, name: str, tally: _Tally, ci: bool) -> int:
+    """Add up one report; how many tests failed in it."""
+    failed = 0
+    for case in ET.parse(report).getroot().iter("testcase"):  # our own pytest wrote it a moment ago
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif skip is not None:
+            tally.skipped += 1
+            reason = skip.get("message", "") or "skipped"
+            tally.not_run.setdefault(f"{name}: {case.get('name')}", reason)
+            if ci and ("bpy" in reason.lower() or "blender" in reason.lower()):
+                tally.absent.append(f"{name}: {case.get('name')} ({reason})")
+        else:
+            tally.passed += 1
+    tally.failed += failed
+    return failed
+
+
+def _last_line(tally: _Tally) -> str:
+    counts = f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped"
+    parts = [f"broken: {'; '.join(tally.broken)}"] if tally.broken else []
+    if tally.absent:
+        parts.append(f"must not be missing here: {'; '.join(tally.absent)}")
+    reasons: dict[str, list[str]] = {}
+    for what, why in tally.not_run.items():
+        reasons.setdefault(why, []).append(what)
+    told = [f"{whats[0] if len(whats) == 1 else f'{whats[0]} and {len(whats) - 1} more'} ({why})" for why, whats in reasons.items()]
+    parts.append(f"did not run: {'; '.join(told)}" if told else "everything ran")
+    return f"{counts}; {'; '.join(parts)}"
