@@ -79,7 +79,7 @@ def write_bvh(motion: Motion) -> bytes:
     """
     skeleton = motion.skeleton
     for name in skeleton.names:
-        if name != name.strip() or not name or any(c in name for c in "{}\n\r") or name.endswith("{"):
+        if name != name.strip() or not name or any(c in name for c in "{}\n\r"):
             raise MotionError("bvh_names", f"The joint name {name!r} cannot be written to a BVH file. Rename it.")
     values = _decompose(motion)
     if not (np.isfinite(values).all() and np.isfinite(skeleton.offsets).all() and np.isfinite(skeleton.end_offsets).all()):
