@@ -18,7 +18,9 @@ from typing import NamedTuple
 try:
     import psutil
 except ImportError:  # not in every Python a child runs in; can_measure() tells
-    psutil = None
+    _HAS_PSUTIL = False
+else:
+    _HAS_PSUTIL = True
 
 _PROC = Path("/proc")
 _DARWIN_PRIO_PROCESS = 4  # sys/resource.h: PRIO_DARWIN_PROCESS
@@ -34,7 +36,7 @@ class ProcessId(NamedTuple):
 
 def can_measure() -> bool:
     """Whether memory and descendants can be seen on this machine."""
-    return psutil is not None or sys.platform == "linux"
+    return _HAS_PSUTIL or sys.platform == "linux"
 
 
 Table = Mapping[int, Sequence[ProcessId]]  # parent pid → its living children
@@ -45,7 +47,7 @@ def process_table() -> Table:
     if sys.platform == "linux":
         return _linux_table()
     table: dict[int, list[ProcessId]] = {}
-    if psutil is not None:
+    if _HAS_PSUTIL:
         for process in psutil.process_iter(["ppid", "create_time"]):
             table.setdefault(process.info["ppid"] or 0, []).append(ProcessId(process.pid, process.info["create_time"] or 0.0))
     return table
@@ -69,7 +71,7 @@ def rss_mb(pids: Iterable[int]) -> float:
     for pid in pids:
         if sys.platform == "linux":
             total += _linux_rss(pid)
-        elif psutil is not None:
+        elif _HAS_PSUTIL:
             try:
                 total += psutil.Process(pid).memory_info().rss
             except psutil.Error:
@@ -102,7 +104,9 @@ def signal_group(pid: int, number: int) -> None:
 
 def kill_signal() -> int:
     """The signal that cannot be ignored."""
-    return signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL  # os.kill on Windows is TerminateProcess
+    if sys.platform == "win32":
+        return signal.SIGTERM  # os.kill makes it TerminateProcess
+    return signal.SIGKILL
 
 
 def end_own_tree() -> None:
@@ -138,6 +142,7 @@ def creation_flags(*, low_priority: bool) -> int:
 
 
 def _linux_idle() -> None:
+    assert sys.platform == "linux"
     # On Linux the policy belongs to a thread; Blender has started some before our script runs. Later ones inherit it.
     for task in (_PROC / "self" / "task").iterdir():
         try:
@@ -167,18 +172,19 @@ def _linux_table() -> Table:
 
 
 def _linux_rss(pid: int) -> int:
+    assert sys.platform == "linux"
     try:
         pages = int((_PROC / str(pid) / "statm").read_bytes().split()[1])
     except (OSError, IndexError):
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return pages * int(os.sysconf("SC_PAGE_SIZE"))
 
 
 def _still_the_same(process: ProcessId) -> bool:
     if sys.platform == "linux":
         stat = _linux_stat(process.pid)
         return stat is not None and stat[1] == process.started
-    if psutil is None:
+    if not _HAS_PSUTIL:
         return True
     try:
         return bool(psutil.Process(process.pid).create_time() == process.started)
