@@ -6,13 +6,13 @@ Used by Blender's session, the batch script, `mq.py` and the service alike, so t
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-import shutil
-import sys
-import time
+import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,18 +20,23 @@ from typing import Any
 
 from .backends.blender_find import find_blender
 from .backends.children import ChildPool, ChildSettings
-from .backends.workflows import WORKFLOW, make_backends, shot_workflow
+from .backends.deliver import DeliverBackend
+from .backends.read.backend import ReadBackend
+from .backends.render.backend import RenderBackend
+from .backends.retarget.backend import RetargetBackend
+from .backends.workflows import CLIP, shot_workflow
 from .finish import Finisher
-from .persistence.artefacts import FolderStore, sha256_of
-from .persistence.inbox import Command, Inbox
+from .persistence.artefacts import FolderStore
+from .persistence.inbox import Ack, Command, Inbox
 from .persistence.journal import FileJournal
-from .persistence.logs import JobLogs, start_engine_log
+from .persistence.logs import EngineLog, JobLog
 from .persistence.state import StateFolder
 from .queue import Engine, InputRef, JobSpec, Limits, MotionQueueError, StoreError
 from .queue.contract import Json
 
 _log = logging.getLogger(__name__)
 
+_LOGS_KEPT = 64
 _INBOX_EVERY = 0.5  # seconds
 _COPIED_MOST = 512 * 1024 * 1024  # bytes; a clip larger than that is refused by the reader anyway
 
@@ -62,13 +67,14 @@ class App:
         self.settings = settings
         self.folder = folder
         root = folder.path
-        self._log_handler = start_engine_log(root / "logs", settings.log_level)
+        self._log = EngineLog(root / "logs", level=settings.log_level.upper())
         self.store = FolderStore(root / "artefacts")
         self.job_logs = JobLogs(self.store.log_path)
         defaults = Limits()
         lanes = {**defaults.lanes, **settings.lanes}
-        self.children = ChildPool(_child_settings(settings, lanes["blender"]), logger=logging.getLogger("motion_queue.children"))
-        self._finisher = Finisher(self.store, self.job_logs)
+        children = logging.getLogger("motion_queue.children")
+        self.children = ChildPool(_child_settings(settings, lanes["blender"]), logger=children)
+        self._finisher = Finisher(self.store, self.job_logs.write)
         self.engine = Engine(
             journal=FileJournal(root / "journal"),
             store=self.store,
@@ -83,17 +89,18 @@ class App:
             job_log=self.job_logs.write,
             on_finished=self._finisher.put,
         )
-        for backend in make_backends(self.children, memory_limit_mb=settings.job_memory_mb or None):
-            self.engine.register_backend(backend)
+        limit = settings.job_memory_mb or None
+        for make in (ReadBackend, RetargetBackend, RenderBackend):
+            self.engine.register_backend(make(self.children, memory_limit_mb=limit))
+        self.engine.register_backend(DeliverBackend())
         self.engine.register_workflow(shot_workflow())
         self._inbox = Inbox(root / "inbox")
-        self._inbox_asked = 0.0
-        self._closed = False
+        self._closing = threading.Event()
 
     @classmethod
     def open(cls, settings: Settings) -> App:
-        """Take the state folder, take up what it holds, and begin to run. `StoreError` when the folder is in use or cannot be used."""
-        folder = StateFolder.open(settings.state_dir)
+        """Take the state folder, take up what it holds, and begin to run. `StoreError` when the folder cannot be had."""
+        folder = StateFolder.acquire(settings.state_dir)
         try:
             app = cls(settings, folder)
             app.engine.start()
@@ -101,25 +108,28 @@ class App:
             folder.release()
             raise
         app._finisher.start(app.engine)
+        threading.Thread(target=app._read_inbox, name="motion-queue-inbox", daemon=True).start()
         return app
 
     def close(self, timeout: float = 2.0) -> bool:
         """Stop everything within about `timeout` seconds; running jobs go back to the queue. True when all threads ended."""
-        if self._closed:
+        if self._closing.is_set():
             return True
-        self._closed = True
+        self._closing.set()
         clean = True
         try:
-            # The engine asks its steps to stop first; children that do not are killed while it waits.
-            self.children.begin_close(timeout * 0.6)
+            # The steps are asked to stop; while the engine waits for them, children that do not obey are killed.
+            self.engine.begin_close()
+            children = threading.Thread(
+                target=self.children.close, args=(timeout * 0.5,), name="motion-queue-end-children", daemon=True
+            )
+            children.start()
             clean = self.engine.close(timeout)
+            children.join(timeout)
         finally:
-            self.children.close(timeout)
             self._finisher.close(timeout)
-            self.job_logs.close()
             self.folder.release()
-            logging.getLogger("motion_queue").removeHandler(self._log_handler)
-            self._log_handler.close()
+            self._log.close()
         return clean
 
     def __enter__(self) -> App:
@@ -129,11 +139,7 @@ class App:
         self.close()
 
     def pump(self, budget: float = 0.002) -> bool:
-        """Hand out events on this thread, and take what other processes left in the inbox. True when events are left."""
-        now = time.monotonic()
-        if now - self._inbox_asked >= _INBOX_EVERY:
-            self._inbox_asked = now
-            self._inbox.drain(self._obey)
+        """Hand out events on this thread, for at most `budget` seconds. True when some are left."""
         return self.engine.pump.tick(budget)
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -142,23 +148,28 @@ class App:
 
     # Jobs
 
-    def clip_job(self, clip: Path, options: Mapping[str, Json], *, files: Mapping[str, Path] | None = None, **fields: Any) -> JobSpec:
+    def clip_job(
+        self, clip: Path, options: Mapping[str, Json], *, files: Mapping[str, Path] | None = None, **fields: Any
+    ) -> JobSpec:
         """A job that takes a BVH clip to a finished video.
 
-        `options` is the payload (see `backends.options.ClipOptions`); `files` are further inputs ("character", "scene"). The clip is
-        copied into the store, so that a later edit cannot change a waiting job; other files are hashed, and a step that finds them
-        changed fails with `input_changed`. `fields` are further fields of `JobSpec`. Raises `MotionQueueError` for missing files.
+        `options` is the payload (see `backends.options.ClipOptions`); `files` are further inputs ("character", "scene"). The
+        clip is copied into the store, so that a later edit cannot change a waiting job; other files are hashed, and a step that
+        finds them changed fails with `input_changed`. `fields` are further fields of `JobSpec`. Raises `MotionQueueError` for
+        missing files.
         """
         job_id = str(uuid.uuid4())
         inputs = [self._copied("clip", clip)]
         inputs += [_hashed(name, path) for name, path in (files or {}).items()]
         payload = {"label": clip.stem, **options}
-        return JobSpec(workflow=WORKFLOW, payload=payload, inputs=tuple(inputs), id=job_id, label=str(payload["label"]), **fields)
+        return JobSpec(workflow=CLIP, payload=payload, inputs=tuple(inputs), id=job_id, label=str(payload["label"]), **fields)
 
     def _copied(self, name: str, path: Path) -> InputRef:
         found = _hashed(name, path)
         if found.size > _COPIED_MOST:
-            raise MotionQueueError("input_too_large", f"{path} has {found.size >> 20} MB; a clip may have {_COPIED_MOST >> 20} MB.")
+            raise MotionQueueError(
+                "input_too_large", f"{path} has {found.size >> 20} MB; a clip may have {_COPIED_MOST >> 20} MB."
+            )
         key = f"inputs/{found.sha256}{path.suffix.lower()}"
         if not self.store.path(key).exists():
             self.store.put(key, path)
@@ -166,12 +177,44 @@ class App:
 
     # Commands of other processes
 
-    def _obey(self, command: Command) -> dict[str, Json]:
-        """Carry out one command; what is returned is its acknowledgement."""
-        action = _COMMANDS.get(command.name)
-        if action is None:
-            raise MotionQueueError("unknown_command", f"{command.name!r} is no command; use one of {', '.join(_COMMANDS)}.")
-        return action(self.engine, command.arguments)
+    def _read_inbox(self) -> None:
+        """On a thread of its own: an acknowledgement is durable, and the window never waits for the disk."""
+        while not self._closing.wait(_INBOX_EVERY):
+            try:
+                for command in self._inbox.drain():
+                    self._inbox.acknowledge(self._obey(command))
+            except StoreError as error:
+                _log.error("The inbox could not be served: %s", error)
+
+    def _obey(self, command: Command) -> Ack:
+        """Carry out one command of another process; a refusal goes back as its answer."""
+        try:
+            action = _COMMANDS.get(command.command)
+            if action is None:
+                raise MotionQueueError(
+                    "unknown_command", f"{command.command!r} is no command; use one of {', '.join(_COMMANDS)}."
+                )
+            return Ack(id=command.id, ok=True, result=action(self.engine, command.arguments))
+        except MotionQueueError as error:
+            return Ack(id=command.id, ok=False, code=error.code, message=error.message)
+
+
+class JobLogs:
+    """The logs of the jobs that were written to lately."""
+
+    def __init__(self, path: Callable[[str], Path]) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._logs: OrderedDict[str, JobLog] = OrderedDict()
+
+    def write(self, job_id: str, level: str, message: str) -> None:
+        with self._lock:
+            log = self._logs.get(job_id)
+            if log is None:
+                log = self._logs[job_id] = JobLog(self._path(job_id))
+                if len(self._logs) > _LOGS_KEPT:
+                    self._logs.popitem(last=False)
+        log.write(level, message)
 
 
 def _ids(arguments: Mapping[str, Json]) -> list[str]:
@@ -182,10 +225,8 @@ def _ids(arguments: Mapping[str, Json]) -> list[str]:
 
 
 def _cancel(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
-    if batch := arguments.get("batch"):
-        ticket = engine.cancel_batch(str(batch))
-    else:
-        ticket = engine.cancel_many(_ids(arguments))
+    batch = arguments.get("batch")
+    ticket = engine.cancel_batch(str(batch)) if batch else engine.cancel_many(_ids(arguments))
     ticket.wait_durable(5.0)
     return {"jobs": list(ticket.job_ids)}
 
@@ -222,26 +263,31 @@ _COMMANDS: dict[str, Callable[[Engine, Mapping[str, Json]], dict[str, Json]]] = 
 
 def _child_settings(settings: Settings, blenders: int) -> ChildSettings:
     blender = find_blender(settings.blender) if settings.blender else None
-    python = {"python": settings.python} if settings.python else {}
     return ChildSettings(
+        python=settings.python or ChildSettings().python,
         blender=blender,
         low_priority=settings.low_priority,
         # With a window the children share what one core leaves free; headless each Blender may use all.
         blender_threads=max(1, (os.cpu_count() or 1) - 1) if settings.low_priority else 0,
         blender_slots=max(1, min(blenders, settings.concurrency)),
         trust_scripts=settings.trust_scripts,
-        **python,
     )
 
 
 def _hashed(name: str, path: Path) -> InputRef:
     path = path.expanduser().absolute()
     if not path.is_file():
-        raise MotionQueueError("input_missing", f"There is no file {path} (for {name!r}). Check the path.", details={name: "no such file"})
+        raise MotionQueueError(
+            "input_missing", f"There is no file {path} (for {name!r}). Check the path.", details={name: "no such file"}
+        )
     try:
-        digest, size = sha256_of(path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
     except OSError as error:
         raise MotionQueueError(
-            "input_unreadable", f"{path} (for {name!r}) cannot be read: {error.strerror}. Check its permissions.", details={name: "unreadable"}
+            "input_unreadable",
+            f"{path} (for {name!r}) cannot be read: {error.strerror}. Check its permissions.",
+            details={name: "unreadable"},
         ) from error
     return InputRef(name=name, path=str(path), sha256=digest, size=size)

@@ -10,13 +10,12 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 
 from .backends.deliver import MARKER, folder_name, own_folder
 from .persistence.artefacts import FolderStore
-from .persistence.logs import JobLogs
 from .queue import Engine, Job
 
 _log = logging.getLogger(__name__)
@@ -25,9 +24,9 @@ LOG = "job.log"
 
 
 class Finisher:
-    def __init__(self, store: FolderStore, logs: JobLogs) -> None:
+    def __init__(self, store: FolderStore, log: Callable[[str, str, str], None]) -> None:
         self._store = store
-        self._logs = logs
+        self._log = log
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._changed = threading.Condition()
         self._taken = 0
@@ -36,7 +35,9 @@ class Finisher:
 
     def start(self, engine: Engine) -> None:
         """Begin, and make up for jobs that ended just before the last process did."""
-        self.put([job for job in engine.query(state=("completed", "failed", "cancelled"), limit=10_000).jobs if not _is_written(job)])
+        self.put(
+            [job for job in engine.query(state=("completed", "failed", "cancelled"), limit=10_000).jobs if not _is_written(job)]
+        )
         self._thread = threading.Thread(target=self._run, name="motion-queue-finish", daemon=True)
         self._thread.start()
 
@@ -60,9 +61,9 @@ class Finisher:
             try:
                 self._finish(job)
             except OSError as error:
-                # The job is over and its results are safe in the store; that its record is missing beside them is worth a line, no more.
+                # The job is over and its results are safe in the store; the missing record is worth a line, no more.
                 _log.error("The record of job %s could not be written to its output folder: %s", job.id, error)
-                self._logs.write(job.id, "error", f"job.json could not be written: {error}")
+                self._log(job.id, "error", f"job.json could not be written: {error}")
             finally:
                 with self._changed:
                     self._done += 1
@@ -71,7 +72,7 @@ class Finisher:
     def _finish(self, job: Job) -> None:
         for step in job.steps:
             self._store.clear_work(job.id, step.name)
-        self._logs.write(job.id, "info", _last_line(job))
+        self._log(job.id, "info", _last_line(job))
         folder = _folder(job)
         if folder is None:
             return

@@ -37,7 +37,7 @@ class Event(NamedTuple):
 class Channel:
     """Bounded and thread-safe."""
 
-    def __init__(self, capacity: int = 50_000) -> None:
+    def __init__(self, capacity: int = 10_000) -> None:
         self._lock = threading.Lock()
         self._capacity = capacity
         self._records: deque[Record] = deque()

@@ -41,14 +41,18 @@ class Meter:
         self._clock = clock
         self._waits: deque[float] = deque(maxlen=_KEPT)
         self._runs: deque[float] = deque(maxlen=_KEPT)
-        self._ends: deque[float] = deque(maxlen=100_000)
+        self._ends: deque[tuple[int, int]] = deque(maxlen=61)  # (second, jobs that ended in it): a minute's worth
         self.finished: Counter[str] = Counter()
         self.retries = 0
         self.abandoned = 0
 
     def ended(self, state: str, waited: float | None, ran: float) -> None:
         self.finished[state] += 1
-        self._ends.append(self._clock())
+        second = int(self._clock())
+        if self._ends and self._ends[-1][0] == second:
+            self._ends[-1] = (second, self._ends[-1][1] + 1)
+        else:
+            self._ends.append((second, 1))
         if waited is not None:
             self._waits.append(waited)
             self._runs.append(ran)
