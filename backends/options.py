@@ -42,7 +42,8 @@ class Character(StrEnum):
     SCENE = "scene"  # an armature of the input "scene"
 
 
-_DEFAULT_SAMPLES = {Engine.WORKBENCH: 5, Engine.EEVEE: 32, Engine.CYCLES: 32}
+# Workbench with one sample smooths edges afterwards (FXAA), a third of the time of five samples without a graphics card.
+_DEFAULT_SAMPLES = {Engine.WORKBENCH: 1, Engine.EEVEE: 32, Engine.CYCLES: 32}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,8 +121,8 @@ def _loft(
     *,
     caps: tuple[float, float],
     weights: Callable[[Array], Weights],
-    sides: int = 32,
-    step: float = 0.012,
+    sides: int = 20,
+    step: float = 0.022,
     power: float = 2.0,
     slot: int = BODY,
 ) -> Part:
@@ -133,7 +133,7 @@ def _loft(
     count = max(4, int(np.ceil((end - start) / step)) + 1)
     body = np.linspace(start, end, count)
     profile = _curve(table[:, 1:], keys, body)
-    dome = np.linspace(0.0, np.pi / 2, 9)[1:-1]
+    dome = np.linspace(0.0, np.pi / 2, 6)[1:-1]
     low = (start - caps[0] * np.sin(dome))[::-1]
     high = end + caps[1] * np.sin(dome)
     position = np.concatenate([low, body, high])
@@ -223,7 +223,7 @@ def _pelvis() -> Part:
         (0.990, 0, 0.008, 0.146, 0.098),
         (1.020, 0, 0.008, 0.136, 0.090),
     ]
-    return _loft("z", rings, caps=(0.030, 0.022), weights=_rigid("pelvis"), sides=48, power=2.25)
+    return _loft("z", rings, caps=(0.030, 0.022), weights=_rigid("pelvis"), sides=28, power=2.25)
 
 
 def _abdomen() -> Part:
@@ -235,7 +235,7 @@ def _abdomen() -> Part:
         (1.230, 0, 0.004, 0.130, 0.092),
     ]
     weigh = _blend(2, ("pelvis", 0.975), ("spine1", 1.065), ("spine2", 1.145), ("spine3", 1.225))
-    return _loft("z", rings, caps=(0.03, 0.03), weights=weigh, sides=48, power=2.2, slot=JOINT)
+    return _loft("z", rings, caps=(0.03, 0.03), weights=weigh, sides=28, power=2.2, slot=JOINT)
 
 
 def _chest() -> Part:
@@ -258,7 +258,7 @@ def _chest() -> Part:
         right = np.where(vertices[:, 0] < 0, share, 0.0)
         return {"spine3": 1.0 - share, "left_collar": left, "right_collar": right}
 
-    return _loft("z", rings, caps=(0.022, 0.016), weights=weigh, sides=48, power=2.25)
+    return _loft("z", rings, caps=(0.022, 0.016), weights=weigh, sides=28, power=2.25)
 
 
 def _neck() -> Part:
@@ -282,13 +282,13 @@ _SKULL: tuple[Ring, ...] = (
 
 
 def _head() -> Part:
-    return _loft("z", _SKULL, caps=(0.008, HEIGHT - 1.630), weights=_rigid("head"), sides=64, step=0.006, power=2.1)
+    return _loft("z", _SKULL, caps=(0.008, HEIGHT - 1.630), weights=_rigid("head"), sides=40, step=0.011, power=2.1)
 
 
 def _face() -> Part:
     """A plate on the front of the head, with a nose: enough to see from afar where the figure looks."""
     half_width, half_height, middle = 0.053, 0.068, 1.566
-    rings, sides = 22, 56
+    rings, sides = 11, 40
     radius = np.concatenate([np.linspace(0, 1, rings)[1:], [1.0]])
     angle = np.arange(sides) * (2 * np.pi / sides)
     x = half_width * radius[:, None] * np.cos(angle)
@@ -359,7 +359,7 @@ def _hand() -> list[Part]:
         (0.758, y - 0.003, z - 0.002, 0.043, 0.0175),
         (0.784, y - 0.001, z - 0.003, 0.042, 0.015),
     ]
-    made = [_loft("x", palm, caps=(0.010, 0.010), weights=_rigid("left_wrist"), sides=32, step=0.006, power=2.6)]
+    made = [_loft("x", palm, caps=(0.010, 0.010), weights=_rigid("left_wrist"), sides=22, step=0.011, power=2.6)]
     # index, middle, ring, little: offset across the palm (towards -Y is the thumb), length, radius
     for across, length, radius in (
         (-0.0315, 0.074, 0.0102),
@@ -374,14 +374,14 @@ def _hand() -> list[Part]:
             (root + 0.75 * length, y + across + 0.8 * spread, z - 0.010, radius * 0.93, radius * 0.92),
             (root + length, y + across + spread, z - 0.018, radius * 0.78, radius * 0.76),
         ]
-        made.append(_loft("x", finger, caps=(0.006, 0.007), weights=_rigid("left_wrist"), sides=16, step=0.006))
+        made.append(_loft("x", finger, caps=(0.006, 0.007), weights=_rigid("left_wrist"), sides=10, step=0.014))
     thumb: list[Ring] = [
         (0.712, y - 0.020, z - 0.006, 0.015, 0.014),
         (0.734, y - 0.042, z - 0.010, 0.0142, 0.0128),
         (0.757, y - 0.058, z - 0.014, 0.0122, 0.0112),
         (0.778, y - 0.065, z - 0.018, 0.0102, 0.0094),
     ]
-    made.append(_loft("x", thumb, caps=(0.008, 0.009), weights=_rigid("left_wrist"), sides=16, step=0.005))
+    made.append(_loft("x", thumb, caps=(0.008, 0.009), weights=_rigid("left_wrist"), sides=10, step=0.012))
     return made
 
 
@@ -404,9 +404,9 @@ def _leg() -> list[Part]:
         (0.445, 0.094, 0.000, 0.050, 0.052),
     ]
     return [
-        _loft("z", thigh, caps=(0.022, 0.080), weights=_rigid("left_hip"), sides=40),
+        _loft("z", thigh, caps=(0.022, 0.080), weights=_rigid("left_hip"), sides=24),
         _ball(knee, 0.0500, _blend(2, ("left_hip", knee[2] + 0.03), ("left_knee", knee[2] - 0.03))),
-        _loft("z", shin, caps=(0.012, 0.020), weights=_rigid("left_knee"), sides=40),
+        _loft("z", shin, caps=(0.012, 0.020), weights=_rigid("left_knee"), sides=24),
         _ball((ankle[0], ankle[1], ankle[2] + 0.005), 0.0345, _blend(2, ("left_knee", 0.110), ("left_ankle", 0.070))),
     ]
 
@@ -424,7 +424,7 @@ def _foot() -> list[Part]:
         (0.050, x - 0.002, 0.0350, 0.032, 0.0350),
     ]
     weigh = _blend(1, ("left_foot", -0.125), ("left_ankle", -0.085))
-    part = _loft("y", rings, caps=(0.020, 0.016), weights=weigh, sides=40, step=0.007, power=2.7)
+    part = _loft("y", rings, caps=(0.020, 0.016), weights=weigh, sides=24, step=0.013, power=2.7)
     vertices = part.vertices.copy()
     vertices[:, 2] = np.maximum(vertices[:, 2], 0.0)
     return [Part(vertices=vertices, faces=part.faces, slots=part.slots, weights=part.weights)]

@@ -70,7 +70,6 @@ def choose_view(of: Bounds, tangents: tuple[float, float]) -> View:
     `tangents` are those of half the horizontal and half the vertical angle of view.
     """
     points = extremes(of.points)
-    # Points on the floor keep the feet off the lower edge.
     azimuths = np.linspace(-_WIDEST, _WIDEST, 27)
     views = [_fit(points, a, _ELEVATION, tangents) for a in azimuths]
     cost = [v.distance * (1 + 0.22 * abs(abs(a) - _PLEASANT) / _PLEASANT + (0.01 if a < 0 else 0)) for v, a in zip(views, azimuths, strict=True)]

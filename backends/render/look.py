@@ -44,6 +44,8 @@ def set_stage_look(scene: bpy.types.Scene) -> None:
     shading.show_object_outline = False
     scene.view_settings.view_transform = "Standard"
     scene.view_settings.look = "None"
+    if scene.render.engine == "BLENDER_WORKBENCH":
+        scene.view_settings.exposure = 0.75  # its studio light is made for a screen's dark surroundings
     if hasattr(scene, "eevee") and hasattr(scene.eevee, "use_shadows"):
         scene.eevee.use_shadows = True
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _LENS = 55.0  # mm on a 36 mm film
-_FLOOR = (0.56, 0.60, 0.66)  # linear RGB
-_LINES = (0.42, 0.46, 0.52)
+_FLOOR = (0.74, 0.78, 0.83)  # linear RGB
+_LINES = (0.52, 0.57, 0.64)
 _WORLD = (0.80, 0.85, 0.92)
 _POINTS_PER_BONE = 24
 _HIGHEST_FRAME_COUNT = 4_000  # beyond it frames are sampled evenly; the room around the figure covers what lies between
@@ -227,5 +227,7 @@ def _light(scene: bpy.types.Scene, view: framing.View, of: framing.Bounds) -> No
         scene.collection.objects.link(holder)
         holder.rotation_euler = Vector(direction.tolist()).to_track_quat("Z", "Y").to_euler()
         holder.location = (of.centre + direction * of.height * 3).tolist()
-    # Workbench casts its shadows from a direction of its own, in the camera's space.
-    scene.display.light_direction = (0.35, 0.55, 0.76)
+    # Workbench has one shadow of its own, from the key. Its direction has Y for up, and points the other way along X and depth.
+    to_light = -0.55 * right + 1.25 * up + 0.55 * back
+    to_light /= np.linalg.norm(to_light)
+    scene.display.light_direction = (to_light[0], to_light[2], -to_light[1])
