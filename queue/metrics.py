@@ -68,9 +68,7 @@ class Meter:
     @property
     def per_minute(self) -> float:
         since = self._clock() - 60.0
-        while self._ends and self._ends[0] < since:
-            self._ends.popleft()
-        return float(len(self._ends))
+        return float(sum(count for second, count in self._ends if second >= since))
 
 
 def _percentiles(values: Iterable[float]) -> Percentiles | None:
