@@ -52,6 +52,7 @@ _SCRIPT = Path(__file__).resolve().parent / "child_main.py"
 _CHUNK = 65536
 _TAIL_LINES = 40
 _LINE_LIMIT = 2_000  # characters of one line of a child's own output
+_KILLED_WAIT = 0.5  # seconds a killed process gets to leave; one in the middle of a disk access takes its time
 _HANG_TRACEBACK = 0.8  # of the heartbeat timeout: a hanging child prints where it hangs before it is killed
 
 
@@ -258,6 +259,8 @@ class Worker:
             process_tree.signal_group(self.pid, process_tree.kill_signal())
             process_tree.send_signal(tree, process_tree.kill_signal())
             self._process.wait()
+            if not process_tree.wait_gone(tree, _KILLED_WAIT):
+                self._logger.error("%s: processes it started are killed but still there", self.name)
             for thread in self._threads:
                 if thread is not threading.current_thread():
                     thread.join(1.0)  # only a grandchild of another user can still hold the pipe; the thread ends with it

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -89,6 +90,16 @@ def send_signal(processes: Iterable[ProcessId], number: int) -> None:
                 continue
             except PermissionError:
                 continue  # it changed its user; nothing in our hands can end it
+
+
+def wait_gone(processes: Iterable[ProcessId], timeout: float) -> bool:
+    """Wait until none of them lives, at most `timeout` seconds. They may be anybody's children, so nothing tells when."""
+    deadline = time.monotonic() + timeout
+    left = [p for p in processes if _still_the_same(p)]
+    while left and time.monotonic() < deadline:
+        time.sleep(0.005)
+        left = [p for p in left if _still_the_same(p)]
+    return not left
 
 
 def signal_group(pid: int, number: int) -> None:
@@ -183,7 +194,7 @@ def _linux_rss(pid: int) -> int:
 def _still_the_same(process: ProcessId) -> bool:
     if sys.platform == "linux":
         stat = _linux_stat(process.pid)
-        return stat is not None and stat[1] == process.started
+        return stat is not None and stat[1] == process.started and stat[2] not in "ZX"
     if not _HAS_PSUTIL:
         return True
     try:

@@ -135,8 +135,8 @@ def test_idle_workers_end_after_their_time(make_pool: MakePool) -> None:
 def test_reap_idle_leaves_workers_their_time_and_takes_all_on_demand(make_pool: MakePool) -> None:
     pool = make_pool()
     pool.run(PYTHON, f"{ENTRIES}:echo", {}, Context())
-    while pool.stats().workers[0].state is not WorkerState.READY:
-        assert pool.stats().workers[0].state is WorkerState.RESETTING
+    while (state := pool.stats().workers[0].state) is not WorkerState.READY:
+        assert state is WorkerState.RESETTING
     assert pool.reap_idle() == 0
     assert pool.reap_idle(everything=True) == 1
     assert pool.stats().workers == ()
