@@ -43,7 +43,9 @@ class DeliverBackend:
         parent = Path(options.output_dir)
         if not parent.is_absolute():
             raise MotionQueueError(
-                "output_not_writable", f"The output folder {parent} must be an absolute path.", details={"output_dir": "is not absolute"}
+                "output_not_writable",
+                f"The output folder {parent} must be an absolute path.",
+                details={"output_dir": "is not absolute"},
             )
         wanted = [a for name in DELIVERED if (a := request.artefact(name)) is not None]
         files: list[Json] = []
@@ -77,6 +79,7 @@ def folder_name(label: str) -> str:
 
 
 def own_folder(parent: Path, name: str, job_id: str) -> Path:
+    """The folder of this job under `parent`, made when it is not there. Raises OSError."""
     parent.mkdir(parents=True, exist_ok=True)
     for number in range(1, _MOST_SAME_NAMES):
         folder = parent / (name if number == 1 else f"{name}-{number}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of a clip job: their types, ranges and defaults, read once from the payload. Knows no Blender, files or processes."""
+"""The options of a clip job: types, ranges and defaults, read once from the payload. Knows no Blender, files or processes."""
 
 from __future__ import annotations
 
@@ -162,7 +162,11 @@ def _fps(value: Json) -> str:
 
 
 def _resolution(value: Json) -> str:
-    if not isinstance(value, list | tuple) or len(value) != 2 or any(isinstance(v, bool) or not isinstance(v, int) for v in value):
+    if (
+        not isinstance(value, list | tuple)
+        or len(value) != 2
+        or any(isinstance(v, bool) or not isinstance(v, int) for v in value)
+    ):
         return "must be two whole numbers, width and height in pixels"
     if any(not MIN_SIDE <= v <= MAX_SIDE for v in value):
         return f"must be from {MIN_SIDE} to {MAX_SIDE} pixels a side"

@@ -28,7 +28,9 @@ def input_path(request: StepRequest, context: StepContext, name: str) -> Path:
     """
     found = request.input(name)
     if found is None:
-        raise MotionQueueError(f"{name}_missing", f"The job has no {name} file. Submit it again with one.", details={name: "missing"})
+        raise MotionQueueError(
+            f"{name}_missing", f"The job has no {name} file. Submit it again with one.", details={name: "missing"}
+        )
     path = context.store.path(found.key) if found.key else Path(found.path)
     try:
         if found.sha256 and not found.key and _sha256(path, context) != found.sha256:
@@ -53,7 +55,9 @@ def artefact_path(request: StepRequest, context: StepContext, name: str) -> Path
     found = request.artefact(name)
     path = context.store.path(found.key) if found else None
     if path is None or not path.is_file():
-        raise MotionQueueError("artefact_missing", f"{name}, which an earlier step should have made, is not there. Retry the job.")
+        raise MotionQueueError(
+            "artefact_missing", f"{name}, which an earlier step should have made, is not there. Retry the job."
+        )
     return path
 
 
@@ -67,7 +71,9 @@ def keep(request: StepRequest, context: StepContext, path: Path, *, move: bool =
 def cannot_write(error: OSError, where: Path) -> MotionQueueError:
     """What a failed write means for the user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return MotionQueueError("disk_full", f"The disk that holds {where} is full. Free some space, then retry the job.", retryable=True)
+        return MotionQueueError(
+            "disk_full", f"The disk that holds {where} is full. Free some space, then retry the job.", retryable=True
+        )
     return MotionQueueError(
         "output_not_writable",
         f"{where} cannot be written ({error.strerror or error}). Choose another output folder, or change its permissions.",

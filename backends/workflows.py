@@ -25,12 +25,14 @@ _STEPS = (
 
 
 def shot_workflow() -> Workflow:
-    """A mocap clip onto a character and into a video. Its payload is that of `ClipOptions`; its inputs are clip, character, scene."""
+    """A mocap clip onto a character and into a video. Payload: `ClipOptions`; inputs: clip, character, scene."""
     return Workflow(name=CLIP, steps=_STEPS, plan=_plan, validate=options.validate)
 
 
 def _plan(payload: Mapping[str, Json]) -> Sequence[StepSpec]:
     asked = ClipOptions.from_payload(payload)
-    chosen = [replace(s, needs=tuple(n for n in s.needs if n in asked.steps)) for s in _STEPS if s.name in asked.steps]
+    chosen = [
+        replace(s, needs=tuple(n for n in s.needs if n in asked.steps)) for s in _STEPS if s.name in (*asked.steps, "deliver")
+    ]
     on_card = asked.engine is Engine.EEVEE or (asked.engine is Engine.CYCLES and asked.device is Device.GPU)
     return tuple(replace(s, lane=GPU_LANE) if s.name == "render" and on_card else s for s in chosen)

@@ -40,10 +40,30 @@ _LEFT: dict[str, tuple[str, tuple[float, float, float]]] = {
 }
 _ENDS = {"head": (0.0, 0.0, HEIGHT), "foot": (0.104, -0.175, 0.020), "wrist": (0.780, 0.008, 1.376)}
 # The order of SMPL-X' body joints.
-_ORDER = (
-    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot "
-    "neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist"
-).split()
+_ORDER = [
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +78,7 @@ class Joint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A closed surface with one skin: vertices [n, 3], quads [m, 4] (a triangle repeats its last corner), slot of each face [m]."""
+    """A closed, skinned surface: vertices [n, 3], quads [m, 4] (a triangle repeats its last corner), slot of each face [m]."""
 
     vertices: Array
     faces: NDArray[np.int64]
@@ -97,7 +117,7 @@ _AXES = {"x": (0, 1, 2), "y": (1, 0, 2), "z": (2, 0, 1)}  # (along, u, v)
 
 
 def _curve(values: Array, keys: Array, at: Array) -> Array:
-    """Smooth interpolation of `values` [k, c], given at `keys` [k], at the positions `at` [n]; does not overshoot (monotone cubic)."""
+    """Monotone cubic interpolation of `values` [k, c], given at `keys` [k], at the positions `at` [n]; never overshoots."""
     h = np.diff(keys)[:, None]
     slope = np.diff(values, axis=0) / h
     tangent = np.empty_like(values)
@@ -268,7 +288,9 @@ def _neck() -> Part:
         (1.480, 0, 0.010, 0.046, 0.048),
         (1.530, 0, 0.004, 0.046, 0.050),
     ]
-    return _loft("z", rings, caps=(0.01, 0.01), weights=_blend(2, ("spine3", 1.425), ("neck", 1.455), ("head", 1.510)), slot=JOINT)
+    return _loft(
+        "z", rings, caps=(0.01, 0.01), weights=_blend(2, ("spine3", 1.425), ("neck", 1.455), ("head", 1.510)), slot=JOINT
+    )
 
 
 _SKULL: tuple[Ring, ...] = (
@@ -293,7 +315,9 @@ def _face() -> Part:
     angle = np.arange(sides) * (2 * np.pi / sides)
     x = half_width * radius[:, None] * np.cos(angle)
     z = middle + half_height * radius[:, None] * np.sin(angle)
-    raised = np.concatenate([0.0045 * np.sqrt(1 - np.linspace(0, 1, rings)[1:] ** 10), [-0.006]])  # the last ring sinks into the head
+    raised = np.concatenate(
+        [0.0045 * np.sqrt(1 - np.linspace(0, 1, rings)[1:] ** 10), [-0.006]]
+    )  # the last ring sinks into the head
     table = np.asarray(_SKULL)
 
     def surface(x: Array, z: Array) -> Array:

@@ -29,7 +29,9 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     last = arguments["frame_end"] or len(motion)
     if first > len(motion):
         raise MotionError(
-            "bad_range", f"The clip has {len(motion)} frames, so it cannot begin at frame {first}.", details={"frame_start": "after the end"}
+            "bad_range",
+            f"The clip has {len(motion)} frames, so it cannot begin at frame {first}.",
+            details={"frame_start": "after the end"},
         )
     if last > len(motion):
         notes.append(f"The clip has only {len(motion)} frames; frame_end {last} was taken as {len(motion)}.")

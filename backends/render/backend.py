@@ -43,7 +43,8 @@ class RenderBackend:
         character = request.artefact(BLEND)
         if character is None and not has_scene:
             raise MotionQueueError(
-                "nothing_to_render", "There is neither a retargeted character nor a scene file to render. Add the step 'retarget' or a scene."
+                "nothing_to_render",
+                "There is neither a retargeted character nor a scene file to render. Add the step 'retarget' or a scene.",
             )
         source = options.character_source(has_character=request.input("character") is not None, has_scene=has_scene)
         settings = {

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _SAMPLE = re.compile(r"Sample (\d+)/(\d+)")
 _ENCODE_SECONDS = 0.035  # per frame and megapixel, measured
-_SETUP_SECONDS = 0.6
 
 
 def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
@@ -34,7 +33,6 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     Raises `MotionQueueError`: character_unreadable, blend_too_new, no_camera, no_armature, no_gpu, nothing_to_render,
     render_failed, video_failed, disk_full, output_not_writable.
     """
-    began = time.monotonic()
     context.progress(0.0, "Preparing the scene")
     scene = _prepare(arguments, context)
     fps = arguments["fps"] or scene.render.fps / scene.render.fps_base
@@ -47,7 +45,7 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         done = folder.whole(numbers)
         if done:
             context.log("info", f"{len(done)} of {len(numbers)} frames were there already; going on.")
-        watch = _Watch(context, numbers, len(done), encode=len(numbers) * _ENCODE_SECONDS * _megapixels(arguments), began=began)
+        watch = _Watch(context, numbers, len(done), encode=len(numbers) * _ENCODE_SECONDS * _megapixels(arguments))
         _render(scene, folder, [f for f in numbers if f not in done], watch)
     except OSError as error:
         raise _failed("The frames could not be written", str(error)) from error
@@ -78,22 +76,22 @@ def _megapixels(arguments: dict[str, Any]) -> float:
 class _Watch:
     """Turns what happens into progress that is linear in time: what took how long so far says what the rest will take."""
 
-    def __init__(self, context: ChildContext, numbers: range, resumed: int, *, encode: float, began: float) -> None:
+    def __init__(self, context: ChildContext, numbers: range, resumed: int, *, encode: float) -> None:
         self.context = context
         self.mean = 0.0  # seconds a frame
         self._numbers = numbers
-        self._done = resumed
         self._resumed = resumed
-        self._encode = encode
-        self._began = began
-        self._first = time.monotonic()
+        self._encode = encode  # seconds, as far as can be foreseen
+        self._times: list[float] = []
+        self._began = self._frame_began = time.monotonic()
+        self._rendered = 0.0  # seconds in all, once rendering is over
         self._highest = 0.0
         self._stage = ""
 
     def frame(self, frame: int) -> None:
         """A frame is about to be rendered."""
-        position = frame - self._numbers.start + 1
-        self._stage = f"Rendering frame {position} of {len(self._numbers)}"
+        self._frame_began = time.monotonic()
+        self._stage = f"Rendering frame {frame - self._numbers.start + 1} of {len(self._numbers)}"
         self._say(0.0)
 
     def sample(self, text: str) -> None:
@@ -104,25 +102,29 @@ class _Watch:
             self._say(now / total, {"sample": now, "samples": total})
 
     def finished(self) -> None:
-        self._done += 1
-        self.mean = (time.monotonic() - self._first) / (self._done - self._resumed)
+        self._times.append(time.monotonic() - self._frame_began)
+        # The first frame compiles shaders and builds the scene, and says little about the others.
+        usual = self._times[1:] or self._times
+        self.mean = sum(usual) / len(usual)
 
     def encoding(self, frames: int) -> None:
+        """So many frames are in the video."""
         total = len(self._numbers)
-        rendered = max(1e-6, time.monotonic() - self._began) if frames == 0 else self._rendered
-        self._rendered = rendered
-        share = self._encode / (rendered + self._resumed * self.mean + self._encode)
+        self._rendered = self._rendered or time.monotonic() - self._began + self._resumed * self.mean
+        share = self._encode / (self._rendered + self._encode)
         self._send(1.0 - share * (1.0 - min(1.0, frames / total)), "Encoding the video", {"frame": frames, "frames": total})
 
     def _say(self, part: float, more: dict[str, Any] | None = None) -> None:
         total = len(self._numbers)
-        data = {"frame": self._done, "frames": total, **(more or {})}
-        if self.mean == 0.0:  # nothing measured yet
-            fraction = 0.02 + 0.9 * (self._done + part) / total if self._resumed else 0.02 + 0.9 * part / total
+        done = self._resumed + len(self._times)
+        if self._times:
+            spent = time.monotonic() - self._began + self._resumed * self.mean
+            # While a frame is under way only what it says itself is known, not how long it will take.
+            left = max(0.0, total - done - part) * self.mean + self._encode
+            fraction = spent / (spent + left)
         else:
-            spent = _SETUP_SECONDS + (self._done + part) * self.mean
-            fraction = spent / (_SETUP_SECONDS + total * self.mean + self._encode)
-        self._send(fraction, self._stage, data)
+            fraction = 0.9 * (done + part) / total
+        self._send(fraction, self._stage, {"frame": done, "frames": total, **(more or {})})
 
     def _send(self, fraction: float, stage_text: str, data: dict[str, Any]) -> None:
         self._highest = max(self._highest, min(1.0, fraction))
@@ -155,7 +157,11 @@ def _render(scene: bpy.types.Scene, folder: FrameFolder, missing: list[int], wat
 
 def _failed(what: str, reason: str) -> MotionQueueError:
     if "No space left" in reason:
-        return MotionQueueError("disk_full", f"{what}: the disk is full. Free some space, then retry the job; finished frames are kept.", retryable=True)
+        return MotionQueueError(
+            "disk_full",
+            f"{what}: the disk is full. Free some space, then retry the job; finished frames are kept.",
+            retryable=True,
+        )
     if "Permission denied" in reason or "Read-only" in reason:
         return MotionQueueError("output_not_writable", f"{what}: {reason}")
     return MotionQueueError("render_failed", f"{what}: {reason}")
@@ -213,7 +219,9 @@ def _set_output(scene: bpy.types.Scene, resolution: list[int]) -> None:
     render.image_settings.color_mode = "RGB"
     render.image_settings.color_depth = "8"
     render.image_settings.compression = 15
-    trees = [t for t in (getattr(scene, "node_tree", None), getattr(scene, "compositing_node_group", None), *bpy.data.node_groups) if t]
+    trees = [
+        t for t in (getattr(scene, "node_tree", None), getattr(scene, "compositing_node_group", None), *bpy.data.node_groups) if t
+    ]
     for node in (n for tree in trees for n in tree.nodes):
         if node.type == "OUTPUT_FILE":
             node.mute = True
@@ -224,7 +232,11 @@ def _choose_camera(scene: bpy.types.Scene, wanted: str) -> None:
     if wanted:
         if wanted not in cameras:
             names = ", ".join(sorted(cameras)[:8]) or "none"
-            raise MotionQueueError("no_camera", f"The scene has no camera called {wanted!r}. It has: {names}.", details={"camera": "not in the scene"})
+            raise MotionQueueError(
+                "no_camera",
+                f"The scene has no camera called {wanted!r}. It has: {names}.",
+                details={"camera": "not in the scene"},
+            )
         scene.camera = cameras[wanted]
     if scene.camera is None:
         raise MotionQueueError("no_camera", "The scene has no active camera. Choose one in Blender, or with the option 'camera'.")

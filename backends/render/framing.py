@@ -72,7 +72,10 @@ def choose_view(of: Bounds, tangents: tuple[float, float]) -> View:
     points = extremes(of.points)
     azimuths = np.linspace(-_WIDEST, _WIDEST, 27)
     views = [_fit(points, a, _ELEVATION, tangents) for a in azimuths]
-    cost = [v.distance * (1 + 0.22 * abs(abs(a) - _PLEASANT) / _PLEASANT + (0.01 if a < 0 else 0)) for v, a in zip(views, azimuths, strict=True)]
+    cost = [
+        v.distance * (1 + 0.22 * abs(abs(a) - _PLEASANT) / _PLEASANT + (0.01 if a < 0 else 0))
+        for v, a in zip(views, azimuths, strict=True)
+    ]
     return views[int(np.argmin(cost))]
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import bpy
 
+_CARDS = ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")
 _ANTIALIASING = (5, 8, 11, 16, 32)  # what Workbench offers
 
 
@@ -80,7 +81,7 @@ def _use_gpu(*, required: bool, log: Callable[[str, str], None]) -> bool:
     preferences = bpy.context.preferences.addons["cycles"].preferences
     preferences.refresh_devices()
     chosen = preferences.compute_device_type
-    kinds = [chosen] if chosen != "NONE" else [k for k in ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")] if required else []
+    kinds = [chosen] if chosen != "NONE" else list(_CARDS) if required else []
     for kind in kinds:
         try:
             preferences.compute_device_type = kind

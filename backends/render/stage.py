@@ -37,7 +37,7 @@ class Carrier(NamedTuple):
 
 
 def carriers(objects: Iterable[bpy.types.Object]) -> list[Carrier]:
-    """Surface points of the meshes, each with the bone that carries most of its weight. In the rest pose's space: no evaluation."""
+    """Surface points of the meshes, each with the bone that carries most of its weight. Nothing is evaluated."""
     found: list[Carrier] = []
     for target in objects:
         if target.type != "MESH" or target.hide_render or not target.data.vertices:
@@ -135,7 +135,14 @@ def build(scene: bpy.types.Scene, of: framing.Bounds) -> None:
 
     middle = of.centre
     reach = float(np.linalg.norm(of.points[:, :2] - middle[:2], axis=1).max())
-    _sweep(scene, middle, of.ground, radius=max(view.distance * 1.25, reach + of.height * 3), bend=of.height * 2.5, wall=view.distance)
+    _sweep(
+        scene,
+        middle,
+        of.ground,
+        radius=max(view.distance * 1.25, reach + of.height * 3),
+        bend=of.height * 2.5,
+        wall=view.distance,
+    )
     _grid(scene, middle, of.ground, unit=of.height / 1.7, radius=reach + of.height)
     _light(scene, view, of)
 

@@ -90,7 +90,7 @@ def read_rig(armature: bpy.types.Object) -> tuple[Rig, float]:
         bones.append(bone)
         waiting.extend(bone.children)
     index = {bone.name: i for i, bone in enumerate(bones)}
-    location, rotation, scale = armature.matrix_world.decompose()
+    _, rotation, scale = armature.matrix_world.decompose()
     unit = float(abs(scale[0] * scale[1] * scale[2]) ** (1 / 3))
     if unit == 0.0:
         raise MotionError("bad_rig", f"The armature {armature.name} is scaled to nothing. Apply its scale in Blender.")
@@ -207,7 +207,9 @@ def _write(what: str, operator: Any, **options: Any) -> None:
     except RuntimeError as error:
         text = str(error).strip()
         if "No space left" in text:
-            raise MotionQueueError("disk_full", f"The disk is full; Blender could not {what}. Free some space, then retry the job.") from error
+            raise MotionQueueError(
+                "disk_full", f"The disk is full; Blender could not {what}. Free some space, then retry the job."
+            ) from error
         if "Permission denied" in text or "Read-only" in text:
             raise MotionQueueError("output_not_writable", f"Blender could not {what}: {text}") from error
         raise MotionQueueError("export_failed", f"Blender could not {what}: {text}") from error

@@ -41,7 +41,9 @@ def load_character(path: str, armature: str) -> bpy.types.Object:
         _import(source, _IMPORTERS[kind])
     else:
         raise MotionQueueError(
-            "character_unreadable", f"{source.name} is no character file. Use one of {', '.join(FORMATS)}.", details={"character": kind}
+            "character_unreadable",
+            f"{source.name} is no character file. Use one of {', '.join(FORMATS)}.",
+            details={"character": kind},
         )
     found = choose_armature([o for o in bpy.data.objects if o.type == "ARMATURE"], armature, source.name)
     _isolate(found)
@@ -58,7 +60,8 @@ def open_blend(path: Path, *, use_scripts: bool) -> None:
         if _header_version(path) > bpy.app.version[:2] or "newer" in str(error).lower():
             raise _too_new(path, "") from error
         raise MotionQueueError(
-            "character_unreadable", f"Blender cannot open {path.name}: {str(error).strip()} Save it again in Blender, or choose another file."
+            "character_unreadable",
+            f"Blender cannot open {path.name}: {str(error).strip()} Save it again in Blender, or choose another file.",
         ) from error
     if bpy.data.version[:2] > bpy.app.version[:2]:
         raise _too_new(path, "{}.{}".format(*bpy.data.version[:2]))
@@ -68,12 +71,16 @@ def choose_armature(found: list[bpy.types.Object], wanted: str, file: str) -> bp
     """The one armature, or the one of that name (of the object or its data)."""
     names = ", ".join(sorted(o.name for o in found)[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
     if not found:
-        raise MotionQueueError("no_armature", f"{file} has no armature. Choose a rigged character.", details={"character": "no armature"})
+        raise MotionQueueError(
+            "no_armature", f"{file} has no armature. Choose a rigged character.", details={"character": "no armature"}
+        )
     if wanted:
         named = [o for o in found if wanted == o.name] or [o for o in found if wanted == o.data.name]
         if not named:
             raise MotionQueueError(
-                "no_armature", f"{file} has no armature called {wanted!r}. It has: {names}.", details={"armature": "not in the file"}
+                "no_armature",
+                f"{file} has no armature called {wanted!r}. It has: {names}.",
+                details={"armature": "not in the file"},
             )
         return named[0]
     if len(found) > 1:
@@ -91,8 +98,8 @@ def _too_new(path: Path, version: str) -> MotionQueueError:
     saved = f"Blender {version}" if version else "a newer Blender"
     return MotionQueueError(
         "blend_too_new",
-        f"{path.name} was saved by {saved}; this is Blender {bpy.app.version_string}. Use a Blender that is at least as new, or save the "
-        "file for an older one.",
+        f"{path.name} was saved by {saved}; this is Blender {bpy.app.version_string}. "
+        "Use a Blender that is at least as new, or save the file for an older one.",
     )
 
 
@@ -114,7 +121,8 @@ def _import(path: Path, importer: Callable[[Path], Any]) -> None:
         reason = str(error).strip().splitlines()
         raise MotionQueueError(
             "character_unreadable",
-            f"Blender's importer cannot read {path.name}: {reason[-1] if reason else type(error).__name__}. Export it again, or choose another file.",
+            f"Blender's importer cannot read {path.name}: {reason[-1] if reason else type(error).__name__}. "
+            "Export it again, or choose another file.",
         ) from error
     for material in bpy.data.materials:
         _show_base_colour(material)
@@ -156,7 +164,7 @@ def _show_base_colour(material: bpy.types.Material) -> None:
 
 
 def _isolate(armature: bpy.types.Object) -> None:
-    """Leave one scene with the armature, what it hangs on, and the meshes it moves; forget old animation and the rest of the file."""
+    """Leave one scene with the armature, what it hangs on and the meshes it moves; forget old animation and everything else."""
     import bpy  # noqa: PLC0415
 
     keep = {armature, *armature.children_recursive}
