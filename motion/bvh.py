@@ -98,21 +98,19 @@ def write_bvh(motion: Motion) -> bytes:
 def _load(source: bytes | str | Path, limits: Limits) -> bytes:
     if isinstance(source, bytes):
         data = source
-        if len(data) > limits.max_bytes:
-            _refuse_size(f"The file has {len(data):,} bytes", f"{limits.max_bytes:,} bytes")
     else:
         path = Path(source)
         try:
-            size = path.stat().st_size
-            if size > limits.max_bytes:
-                _refuse_size(f"{path.name} has {size:,} bytes", f"{limits.max_bytes:,} bytes")
-            data = path.read_bytes()
+            with path.open("rb") as stream:
+                data = stream.read(limits.max_bytes + 1)
         except FileNotFoundError:
             raise MotionError("bvh_missing", f"There is no file {path}. Check the path.") from None
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             raise MotionError(
                 "bvh_unreadable", f"{path} could not be read: {error}. Check that it is a file you may read."
             ) from None
+    if len(data) > limits.max_bytes:
+        _refuse_size("The file is too large", f"{limits.max_bytes:,} bytes")
     if not data.strip():
         raise MotionError("bvh_empty", "The BVH file is empty. Export or copy it again.")
     return data

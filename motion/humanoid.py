@@ -92,10 +92,13 @@ def find_joints(names: Sequence[str], parents: Ints, heads: Array, tips: Array |
     without a child end (nan: unknown). Raises `MotionError("unknown_skeleton")` that names what is missing.
     """
     tree = _Tree(parents, heads, tips)
-    found, preset, sure = _by_preset(names, parents), "", 1.0
+    found, preset, sure = _by_preset(names), "", 1.0
     if found is not None:
         preset, joints = found
         problem = tree.problem(joints)
+        others = {slot: joint for slot, joint in _by_words(names, tree).items() if slot[2:] in _OPTIONAL} | joints
+        if not problem and not tree.problem(others):
+            joints = others
     else:
         preset, sure = "words", 0.8
         joints = _by_words(names, tree)
@@ -214,8 +217,13 @@ class _Tree:
         if not free:
             return None
         joint = max(free, key=lambda c: self.lengths[c] + self.reach[c])
-        while len(self.children[joint]) == 1 and self.lengths[self.children[joint][0]] > 1e-6:
-            joint = self.children[joint][0]
+        while len(self.children[joint]) == 1:
+            below = self.children[joint][0]
+            face = self.lengths[below] < 0.025 * self.reach.max()  # jaw and eyes hang close to the head
+            crown = self.reach[below] == 0.0 and self.lengths[below] > 1.5 * self.lengths[joint]  # an end without a bone
+            if face or crown:
+                break
+            joint = below
         return joint
 
 
@@ -223,7 +231,7 @@ def _plain(name: str) -> str:
     return _PREFIX.sub("", name).casefold()
 
 
-def _by_preset(names: Sequence[str], parents: Ints) -> tuple[str, dict[str, int]] | None:
+def _by_preset(names: Sequence[str]) -> tuple[str, dict[str, int]] | None:
     index: dict[str, int] = {}
     for i, name in enumerate(names):
         index.setdefault(_plain(name), i)
