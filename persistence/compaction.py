@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Folding closed segments into a new snapshot, line by line, without ever holding the state of the queue in memory.
 
-The previous snapshot streams through: jobs that nothing happened to are copied as the bytes they are, changed ones are merged one
-at a time. What is held are the lines of the segments being folded, which the journal bounds. Runs beside the engine, so it works in
-slices well under a millisecond and rests between them. Knows nothing of who appends.
+The previous snapshot streams through: jobs that nothing happened to are copied as the bytes they are, changed ones are merged
+one at a time. What is held are the lines of the segments being folded, which the journal bounds. Runs beside the engine, so it
+works in slices well under a millisecond and rests between them. Knows nothing of who appends.
 """
 
 from __future__ import annotations
@@ -172,6 +172,8 @@ def _base(files: FileLayer, folder: Path) -> tuple[int, int]:
     try:
         header = parse_line(first_line(files, folder / SNAPSHOT))
     except FileNotFoundError:
+        if PREVIOUS in files.names(folder):
+            raise _damaged(SNAPSHOT) from None
         return 0, 0
     if header is None or type(header.get("through")) is not int or type(header.get("seq")) is not int:
         raise _damaged(SNAPSHOT)

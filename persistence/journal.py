@@ -165,7 +165,7 @@ class FileJournal:
                 raise StoreError(
                     "journal_busy", f"The journal in {self.folder} did not finish within {timeout:g} s; the disk is slow."
                 )
-            if self._error is not None and self._durable < self._appended:
+            if self._error is not None:
                 raise _again(self._error)
 
     # -- beyond the contract --------------------------------------------------------------------------------------------
@@ -310,12 +310,14 @@ class FileJournal:
             live.rotate = False
         try:
             live.begin_next(self._durable)
+            through: int | None = live.number - 1
         except OSError as error:
+            through = None
             live.postponed += most
             _log.warning(
                 "No new journal segment yet: %s The current one goes on.", store_error(error, "beginning a journal segment")
             )
-        self._compactor.fold_through(live.number - 1)
+        self._compactor.fold_through(through, asked=forced)
 
     # -- opening a damaged folder ---------------------------------------------------------------------------------------
 
@@ -330,7 +332,7 @@ class FileJournal:
                 fold = Fold(recovered.last_seq)
                 fold.jobs, fold.meta = recovered.jobs, recovered.meta
                 loaded.snapshot_size = write_snapshot(
-                    self._files, self.folder, fold, loaded.last_segment, keep_previous=loaded.snapshot_ok and loaded.through > 0
+                    self._files, self.folder, fold, loaded.last_segment, keep_previous=loaded.snapshot_ok
                 )
                 loaded.append_at = None  # what the last segment holds is in the snapshot now
                 prune_segments(self._files, self.folder)
@@ -469,7 +471,9 @@ class _Compactor:
         self._stop = threading.Event()
         self._wanted = 0
         self._done = 0
-        self._runs = 0
+        self._announced = 0
+        self._answered = 0
+        self._answer: int | None = None
         self._failed = False
         self.snapshot_size = 0
         self._thread: threading.Thread | None = None
@@ -487,21 +491,31 @@ class _Compactor:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def fold_through(self, number: int) -> None:
+    def fold_through(self, number: int | None, *, asked: bool) -> None:
+        """Fold up to that segment, soon. `asked`: for those who announced themselves; None tells them that it cannot be."""
         with self._changed:
-            self._wanted = max(self._wanted, number)
-            self._failed = False
+            if asked:
+                self._answered, self._answer = self._announced, number
+            if number is not None:
+                self._wanted = max(self._wanted, number)
+                self._failed = False
             self._changed.notify_all()
 
     def announce(self) -> Callable[[float | None], bool]:
-        """What waits for the run after the next request; True when it succeeded."""
+        """Say that somebody waits for what is folded next, before it is asked for; the wait: True when it was folded."""
         with self._changed:
-            runs = self._runs
+            self._announced += 1
+            ticket = self._announced
+
+        def over() -> bool:
+            if self._answered < ticket:
+                return self._stop.is_set()
+            return self._answer is None or self._failed or self._done >= self._answer or self._stop.is_set()
 
         def wait(timeout: float | None) -> bool:
             with self._changed:
-                self._changed.wait_for(lambda: self._runs > runs or self._stop.is_set(), timeout)
-                return self._runs > runs and not self._failed
+                self._changed.wait_for(over, timeout)
+                return self._answered >= ticket and self._answer is not None and self._done >= self._answer
 
         return wait
 
@@ -529,7 +543,6 @@ class _Compactor:
                 _log.warning("The journal could not be shortened: %s", error)
             with self._changed:
                 self._failed = failed
-                self._runs += 1
                 if not failed:
                     self._done = wanted
                 self._changed.notify_all()

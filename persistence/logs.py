@@ -72,9 +72,11 @@ class JobLog:
             try:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
-                with os.fdopen(fd, "wb") as file:
-                    file.write(line)
-                    size = file.tell()
+                try:
+                    os.write(fd, line)
+                    size = os.fstat(fd).st_size
+                finally:
+                    os.close(fd)
                 if size > self._max:
                     self._shorten()
                 self._failed = False

@@ -207,7 +207,7 @@ class Loaded:
     last_segment: int = 0  # the highest number in use; 0: none
     append_at: int | None = None  # where the last segment may be continued; None: start a new one
     snapshot_size: int = 0
-    snapshot_ok: bool = True
+    snapshot_ok: bool = False  # there is a current snapshot, and it is whole
     damaged: tuple[str, ...] = ()  # files to keep a copy of
     rewrite: bool = False  # a new snapshot is due at once: of damage, or of an older format
 
@@ -281,7 +281,7 @@ def _load(folder: Path, files: FileLayer) -> Loaded:
             damaged.append(name)
         if not read.header and report.size and report.whole:
             notes.append(f"{name} has no header; it was read as format {FORMAT}.")
-        base.rewrite |= read.format != FORMAT or not (report.whole or (last and report.torn))
+        base.rewrite |= read.format != FORMAT or not (report.whole or (last and report.torn and read.header))
     return Loaded(
         recovered=Recovered(fold.jobs, fold.meta, fold.last_seq, clean, tuple(notes + fold.notes())),
         through=base.through,
@@ -306,13 +306,14 @@ class _Base:
         self.notes: list[str] = []
         self.damaged: list[str] = []
         self.rewrite = False
-        self.current_ok = True
+        self.current_ok = False  # there is a current snapshot, and it is whole
         self.fold = Fold()
         self.through = 0
         self.size = 0
         current = read_snapshot(files, folder / SNAPSHOT)
         if current is not None and current.whole:
             self._take(current)
+            self.current_ok = True
             return
         previous = read_snapshot(files, folder / PREVIOUS)
         if previous is not None:
@@ -325,7 +326,6 @@ class _Base:
         if current is None:
             # The two renames of a new snapshot were interrupted, or somebody removed it: all its segments are still there.
             return
-        self.current_ok = False
         self.damaged.append(SNAPSHOT)
         self._stand_in(folder, files, segments, current, previous is None or previous.whole)
 
