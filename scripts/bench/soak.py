@@ -75,6 +75,9 @@ def _soak(report: Report, folder: Path, ticks: int, every: int) -> None:
     first, last = middle([s[0] for s in settled[:part]]), middle([s[0] for s in settled[-part:]])
     note = f"{ticks:,} ticks, {submitted:,} jobs, {heard:,} events; {first:.1f} MB after warm-up, {last:.1f} MB at the end"
     report.add("memory growth after warm-up", 100.0 * (last - first) / first, "%", target=1.0, note=note)
-    report.add("threads, most minus least", max(s[1] for s in settled) - min(s[1] for s in settled), "", target=0.0)
-    report.add("file handles, most minus least", max(s[2] for s in settled) - min(s[2] for s in settled), "", target=0.0)
+    for name, i in (("threads", 1), ("file handles", 2)):
+        # The most of many samples: a sample may fall into the moment in which the journal folds a segment.
+        report.add(
+            f"{name} more at the end", max(s[i] for s in settled[-part:]) - max(s[i] for s in settled[:part]), "", target=0.0
+        )
     report.add("jobs not accounted for", submitted - over, "", target=0.0)
