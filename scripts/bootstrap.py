@@ -75,9 +75,11 @@ def main(argv: Sequence[str]) -> int:
 def locks_for(command: str, argv: Sequence[str] = ()) -> tuple[str, ...]:
     """The locks a sub-command needs on this Python. `SetupError` where no Blender module fits it and none is installed."""
     extra = EXTRA_LOCKS.get(command, ())
+    fitting = BLENDER_LOCKS.get(sys.version_info[:2])
+    if command == "test" and fitting:
+        return (fitting[0], *extra)  # tests want both: the module and an installed Blender beside it
     if command not in NEEDS_BLENDER or _installed_blender(argv):
         return (BASE_LOCK, *extra)
-    fitting = BLENDER_LOCKS.get(sys.version_info[:2])
     if fitting is None:
         raise SetupError("python_unsupported", _unsupported_python())
     return (fitting[0], *extra)

@@ -48,7 +48,7 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         value: dict[str, Any] = {"id": self.id, "label": self.label, "state": self.state, "progress": round(self.progress, 4)}
-        value |= {"stage": self.stage, "eta_seconds": self.eta_seconds, "eta_is_guess": self.eta_is_guess}
+        value |= {"stage": self.stage, "eta_seconds": None if self.eta_seconds is None else round(self.eta_seconds, 1), "eta_is_guess": self.eta_is_guess}
         if self.over:
             value |= {"output_dir": self.output_dir, "seconds": round(self.seconds, 3), "degraded": self.degraded}
             value["error"] = {"code": self.error_code, "message": self.error_message, "log": self.log} if self.error_code else None
@@ -192,7 +192,7 @@ class Bars:
         percent = f"{int(100 * row.progress):3d} %"
         name_width = min(28, max(8, width // 4))
         # What does not fit goes, the least needed first: the bar, then the time left, then the stage.
-        stage_width = 18 if width >= 64 else 0
+        stage_width = 26 if width >= 84 else 18 if width >= 64 else 0
         left_width = 13 if width >= 40 else 0
         bar_width = min(40, width - name_width - stage_width - left_width - len(percent) - 4)
         parts = [pad(row.label, name_width)]

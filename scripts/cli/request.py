@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was typed for `run`, as checked `Shot` values with a folder each for their results. Standard library only."""
+"""What was typed for `run`, as checked `Shot` values, and the folder for their results. Standard library only."""
 
 from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,28 +14,6 @@ from . import arguments
 from .exit_codes import InputError
 
 _OPTIONS = (*jobs_file.OPTIONS,)
-
-
-def output_folders(shots: Sequence[Shot], out: Path) -> list[Path]:
-    """A folder for each shot, named by it; equal names get a number."""
-    taken: set[str] = set()
-    folders: list[Path] = []
-    for shot in shots:
-        base = _folder_name(shot.name)
-        name, number = base, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{base}-{number}"
-        taken.add(name.casefold())
-        folders.append(out / name)
-    return folders
-
-
-def _folder_name(label: str) -> str:
-    """A label as the name of a folder on any system: no separators, no leading dot, of bounded length."""
-    kept = "".join(char if char.isalnum() or char in " ._-+()" else "_" for char in label).strip(" .")
-    encoded = kept.encode("utf-8")[:120]
-    return encoded.decode("utf-8", "ignore").strip(" .") or "shot"
 
 
 def shots_of(args: Namespace) -> tuple[Shot, ...]:

@@ -19,7 +19,7 @@ from types import FrameType
 from . import arguments, exit_codes
 from .display import Display, Row, make_display
 from .exit_codes import InputError
-from .request import output_folder, output_folders, shots_of
+from .request import output_folder, shots_of
 from .session import Session, SessionSettings
 
 
@@ -27,12 +27,11 @@ def run(args: Namespace) -> int:
     """Queue what was asked for and watch it. Everything is checked before anything is started."""
     shots = shots_of(args)
     out = output_folder(args.out)
-    folders = output_folders(shots, out)
     display = make_display(sys.stdout, as_json=args.json)
     with _Interrupts() as interrupts, Session(_settings(args, jobs=len(shots))) as session:
         for note in session.notes():
             display.note(note)
-        session.submit(list(zip(shots, folders, strict=True)))
+        session.submit(shots, out)
         return _watch(session, display, interrupts, args)
 
 
@@ -66,6 +65,7 @@ def _watch(session: Session, display: Display, interrupts: _Interrupts, args: Na
     """Show the jobs of this run until all are over, or until it is interrupted."""
     rows = session.rows
     shown: dict[str, Row] = {}
+    display.tick(rows)
     while True:
         for row in session.changes(timeout=0.1):
             before = shown.get(row.id)
@@ -99,7 +99,8 @@ class _Interrupts:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # None: it was not set from Python (Blender sets its own) and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     @staticmethod
     def _signals() -> Iterator[signal.Signals]:

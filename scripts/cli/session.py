@@ -71,10 +71,10 @@ class Session:
         """What was recovered or dropped when the state folder was opened."""
         return tuple(self._app.engine.recovery_notes)
 
-    def submit(self, shots: Sequence[tuple[Shot, Path]]) -> None:
-        """Queue shots, each with the folder its results go to, as one batch, and return when that is durable."""
+    def submit(self, shots: Sequence[Shot], out: Path) -> None:
+        """Queue shots as one batch, and return when that is durable. Results go to a folder each in `out`."""
         engine = self._app.engine
-        specs = [self._app.clip_job(shot.clip, payload(shot, folder), files=_files(shot), priority=shot.priority) for shot, folder in shots]
+        specs = [self._app.clip_job(shot.clip, payload(shot, out), files=_files(shot), priority=shot.priority) for shot in shots]
         ticket = engine.submit_many(specs)
         ticket.wait_durable()
         for job_id in ticket.job_ids:
@@ -200,7 +200,7 @@ def cancel_jobs(state_dir: Path, ids: Sequence[str]) -> None:
         folder.release()
 
 
-def payload(shot: Shot, folder: Path) -> dict[str, Json]:
+def payload(shot: Shot, out: Path) -> dict[str, Json]:
     """The options of a shot as the workflow takes them."""
     steps = ["read", "retarget", *(["render"] if "render" in shot.steps else []), "deliver"]
     values: dict[str, Json] = {
@@ -209,7 +209,7 @@ def payload(shot: Shot, folder: Path) -> dict[str, Json]:
         "engine": shot.engine,
         "device": shot.device,
         "resolution": list(shot.resolution),
-        "output_dir": str(folder),
+        "output_dir": str(out),
     }
     optional: dict[str, Json] = {"armature": shot.armature, "camera": shot.camera, "samples": shot.samples, "fps": shot.fps}
     if shot.frames is not None:
@@ -233,7 +233,7 @@ def row_of(job: Job) -> Row:
         eta_seconds=job.eta_seconds,
         eta_is_guess=job.eta_is_guess,
         degraded=_clean(job.degraded),
-        output_dir=str(job.payload.get("output_dir", "")),
+        output_dir=str(job.result.get("deliver", {}).get("folder", "")),
         seconds=job.processing_time,
         **_error(job.error),
     )
