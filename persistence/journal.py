@@ -17,7 +17,8 @@ from zlib import crc32
 
 from ..queue.contract import Record, Recovered
 from ..queue.errors import StoreError
-from .compaction import Abandoned, Pace, compact, prune_segments, write_snapshot
+from .compaction import prune_segments, write_snapshot
+from .compactor import Compactor
 from .files import FileLayer, OpenFile, OsFiles, store_error, write_all
 from .fold import Fold
 from .lines import FORMAT, encode_line, encode_record
@@ -72,7 +73,7 @@ class FileJournal:
         self._listeners: list[tuple[Callable[[Sequence[Record]], None], Callable[[StoreError | None], None]]] = []
         self._writer: threading.Thread | None = None
         self._live = _Live(self._files, folder)
-        self._compactor = _Compactor(self._files, folder)
+        self._compactor = Compactor(self._files, folder)
 
     # -- the contract ---------------------------------------------------------------------------------------------------
 
@@ -457,95 +458,6 @@ class _Live:
                 file.close()
             except OSError as error:
                 _log.warning("Closing %s failed: %s", segment_name(self.number), error)
-
-
-class _Compactor:
-    """The thread that folds closed segments, one request at a time. What failed is tried again after a while."""
-
-    RETRY = 30.0  # seconds
-
-    def __init__(self, files: FileLayer, folder: Path) -> None:
-        self._files = files
-        self._folder = folder
-        self._changed = threading.Condition()
-        self._stop = threading.Event()
-        self._wanted = 0
-        self._done = 0
-        self._announced = 0
-        self._answered = 0
-        self._answer: int | None = None
-        self._failed = False
-        self.snapshot_size = 0
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="motion-queue-compactor", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        with self._changed:
-            self._changed.notify_all()
-
-    def join(self, timeout: float) -> None:
-        if self._thread is not None:
-            self._thread.join(timeout)
-
-    def fold_through(self, number: int | None, *, asked: bool) -> None:
-        """Fold up to that segment, soon. `asked`: for those who announced themselves; None tells them that it cannot be."""
-        with self._changed:
-            if asked:
-                self._answered, self._answer = self._announced, number
-            if number is not None:
-                self._wanted = max(self._wanted, number)
-                self._failed = False
-            self._changed.notify_all()
-
-    def announce(self) -> Callable[[float | None], bool]:
-        """Say that somebody waits for what is folded next, before it is asked for; the wait: True when it was folded."""
-        with self._changed:
-            self._announced += 1
-            ticket = self._announced
-
-        def over() -> bool:
-            if self._answered < ticket:
-                return self._stop.is_set()
-            return self._answer is None or self._failed or self._done >= self._answer or self._stop.is_set()
-
-        def wait(timeout: float | None) -> bool:
-            with self._changed:
-                self._changed.wait_for(over, timeout)
-                return self._answered >= ticket and self._answer is not None and self._done >= self._answer
-
-        return wait
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._stop.is_set() and (self._wanted <= self._done or self._failed):
-                    if not self._changed.wait(self.RETRY if self._failed else None):
-                        self._failed = False
-                if self._stop.is_set():
-                    return
-                wanted = self._wanted
-            failed = True
-            try:
-                size = compact(self._files, self._folder, wanted, Pace(self._stop))
-                failed = False
-                self.snapshot_size = size
-            except Abandoned:
-                return
-            except OSError as error:
-                _log.warning(
-                    "The journal could not be shortened: %s", store_error(error, f"writing a snapshot in {self._folder}")
-                )
-            except StoreError as error:
-                _log.warning("The journal could not be shortened: %s", error)
-            with self._changed:
-                self._failed = failed
-                if not failed:
-                    self._done = wanted
-                self._changed.notify_all()
 
 
 __all__ = ["FileJournal"]

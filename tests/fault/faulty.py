@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A disk in memory that keeps no more than the file layer promises: for tests of what survives a power cut and a failing disk.
 
-What was not synced may be there afterwards, in part, or not at all: bytes of files, and the names of created, replaced and removed
-files. A failed sync loses the bytes it was for, even when a later sync succeeds. Faults are set by operation and count.
+What was not synced may be there afterwards, in part, or not at all: bytes of files, and the names of created, replaced and
+removed files. A failed sync loses the bytes it was for, even when a later sync succeeds. Faults are set by operation and count.
 """
 
 from __future__ import annotations
@@ -147,7 +147,10 @@ class FaultyFiles:
     def _survivor(self, inode: _Inode) -> bytes:
         if self._random.random() < 0.3:
             return inode.durable
-        same = len(os.path.commonprefix([inode.durable, inode.content]))
+        same = next(
+            (at for at, (old, new) in enumerate(zip(inode.durable, inode.content, strict=False)) if old != new),
+            min(len(inode.durable), len(inode.content)),
+        )
         if same < len(inode.durable):  # it was cut and written anew since
             return self._random.choice([inode.durable, inode.content])
         kept = self._random.randint(same, len(inode.content))
