@@ -205,7 +205,7 @@ def _nearest_axis(v: Array) -> Array:
 def up_axis(positions: Array, joints: JointMap, stance: Array | None) -> Array | None:
     """Which axis of a clip's world, [3], is up; None when nothing shows it.
 
-    That is the axis along which the rest pose (`stance` [J, 3], None: the rest pose is none) stands. Some exporters write one that
+    That is the axis along which the rest pose (`stance` [J, 3], None: it is no stance) stands. Some exporters write one that
     stands along another axis than the motion: that is believed only of somebody who stands on the origin's level, since a
     person who lies is the commoner case.
     """

@@ -17,15 +17,16 @@ _EPS = 1e-12
 
 def normalize(v: ArrayLike) -> Array:
     """Vectors or quaternions `[..., N]` at length 1; what has no length stays zero."""
-    v = np.asarray(v, dtype=np.float64)
-    length = np.linalg.norm(v, axis=-1, keepdims=True)
-    unit: Array = v / np.where(length < _EPS, 1.0, length)
+    vectors: Array = np.asarray(v, dtype=np.float64)
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: Array = vectors / np.where(length < _EPS, 1.0, length)
     return unit
 
 
 def inverse(q: ArrayLike) -> Array:
     """The inverse of unit quaternions."""
-    return np.asarray(q, dtype=np.float64) * np.array([1.0, -1.0, -1.0, -1.0])
+    conjugate: Array = np.asarray(q, dtype=np.float64) * np.array([1.0, -1.0, -1.0, -1.0])
+    return conjugate
 
 
 def mul(a: ArrayLike, b: ArrayLike) -> Array:

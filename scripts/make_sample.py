@@ -86,7 +86,7 @@ def _pitch(phase: Array) -> Array:
 
 
 def _planted(phase: Array) -> tuple[Array, Array]:
-    """Ankle [N, 3] from where the heel touches and foot rotation [N, 4] while the foot stands: over the heel first, over the ball last."""
+    """Of a standing foot: ankle [N, 3] from where the heel touched, and rotation [N, 4]; it rolls over heel and ball."""
     pitch = _pitch(phase)
     turn = _turn(LEFT, -pitch)
     over = np.where(pitch[:, None] > 0.0, HEEL, BALL)

@@ -55,7 +55,7 @@ def mirrored(bones: list[tuple[str, str, tuple, tuple]], left: str, right: str) 
 def smpl_rig() -> Rig:
     """The SMPL joints in a T-pose, standing on z = 0."""
     body = skeleton()
-    heads = to_z_up(body.rest_positions() + [0.0, 97.0, 0.0]) / 100.0
+    heads = to_z_up(body.rest_positions() + np.array([0.0, 97.0, 0.0])) / 100.0
     tails = heads.copy()
     for joint in range(len(body)):
         if children := body.children(joint):
