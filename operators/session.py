@@ -36,10 +36,15 @@ def inert() -> bool:
 
 
 def start() -> App:
-    """The engine of this Blender, opened on the first call. `MotionQueueError` child_is_inert, or why the state folder cannot be used."""
+    """The engine of this Blender, opened on the first call.
+
+    Raises `MotionQueueError` child_is_inert, or why the state folder cannot be used.
+    """
     global _app  # noqa: PLW0603 (there is one engine for each Blender)
     if inert():
-        raise MotionQueueError("child_is_inert", "This Blender was started by the queue to do its work; it cannot run a queue of its own.")
+        raise MotionQueueError(
+            "child_is_inert", "This Blender was started by the queue to do its work; it cannot run a queue of its own."
+        )
     if _app is None:
         from ..app import App, Settings  # noqa: PLC0415 (an extension that is only switched on costs nothing)
 
@@ -49,14 +54,14 @@ def start() -> App:
 
 def stop() -> None:
     """Close the engine, when there is one."""
-    global _app  # noqa: PLW0603
+    global _app
     if _app is not None:
         app, _app = _app, None
         app.close()
 
 
 def state_dir() -> Path:
-    """Where this Blender keeps its queue: MOTION_QUEUE_STATE, else the extension's user folder, else the user's state directory."""
+    """Where this Blender's queue is: MOTION_QUEUE_STATE, else the extension's user folder, else the user's state directory."""
     from ..persistence.state import resolve  # noqa: PLC0415
 
     return resolve(extension=_extension_folder())

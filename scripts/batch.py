@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a jobs file inside a background Blender: `blender --background [FILE.blend] --python scripts/batch.py -- JOBS.json --out DIR`.
+"""Runs a jobs file inside a Blender in the background.
+
+    blender --background [FILE.blend] --python scripts/batch.py -- JOBS.json --out DIR --state DIR
 
 The same code path as `mq.py run --jobs`; the package is loaded by path under the name motion_queue, so that nothing has to be
 installed and nothing is put on sys.path. Blender's own exit code is always 0 after a script, so the process is ended here.
@@ -15,7 +17,7 @@ from pathlib import Path
 
 
 def _load_package() -> None:
-    """Make `motion_queue` importable: from where it is installed as an extension's folder or from the checkout, whichever this file is in."""
+    """Make `motion_queue` importable: the extension's folder or the checkout, whichever this file is in."""
     root = Path(__file__).resolve().parents[1]
     if "motion_queue" in sys.modules:
         return
@@ -29,7 +31,8 @@ def _load_package() -> None:
 def main(argv: list[str]) -> int:
     """Run one command line (what stands after `--`); its exit code."""
     _load_package()
-    from motion_queue.scripts.cli import arguments, main as cli  # noqa: PLC0415
+    from motion_queue.scripts.cli import arguments  # noqa: PLC0415
+    from motion_queue.scripts.cli import main as cli  # noqa: PLC0415
 
     try:
         args = arguments.batch_parser().parse_args(argv)

@@ -202,7 +202,9 @@ def _install(venv: Path, locks: list[str], missing: list[str], python: str, vers
     if with_blender:
         _check_libraries()
     _check_space(size)
-    blender = next((name for lock, name in BLENDER_LOCKS.values() if lock in missing), "Blender as a module" if with_blender else "")
+    blender = next(
+        (name for lock, name in BLENDER_LOCKS.values() if lock in missing), "Blender as a module" if with_blender else ""
+    )
     what = f"{blender} and what it needs" if blender else "what this command needs"
     total = f"about {size / 1e6:.0f} MB" if size else "an unknown amount"
     print(f"Setting up {venv.name} (once): {what}, {total} to download.", file=sys.stderr, flush=True)
@@ -243,9 +245,20 @@ def _requirement(lock: str) -> list[str]:
 
 def _pip(python: Path, arguments: Sequence[str], size: int) -> None:
     """Run the environment's pip, showing how far the downloads are. `SetupError` with pip's own last words when it fails."""
-    command = [str(python), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-warn-script-location"]
+    command = [
+        str(python),
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-warn-script-location",
+    ]
     command += ["--progress-bar", "raw"] if size else ["--quiet"]
-    process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    process = subprocess.Popen(
+        [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
     tail: list[str] = []
     try:
         assert process.stdout is not None
@@ -262,7 +275,8 @@ def _pip(python: Path, arguments: Sequence[str], size: int) -> None:
     if failed:
         raise SetupError(
             "setup_failed",
-            "installing did not work; pip says:\n\n    " + "\n    ".join(line for line in tail if line.strip())
+            "installing did not work; pip says:\n\n    "
+            + "\n    ".join(line for line in tail if line.strip())
             + "\n\nCheck the network and pip's configuration, then run the same command again: finished downloads are kept.",
         )
 
@@ -339,7 +353,8 @@ def _check_space(size: int) -> None:
     if free < needed:
         raise SetupError(
             "disk_full",
-            f"set-up needs about {needed / 1e9:.1f} GB and {ROOT} has {free / 1e9:.1f} GB free. Make room, then run the same command again.",
+            f"set-up needs about {needed / 1e9:.1f} GB and {ROOT} has {free / 1e9:.1f} GB free. "
+            "Make room, then run the same command again.",
         )
 
 
@@ -359,7 +374,10 @@ def _check_module(python: Path) -> None:
         return
     libraries = _beside("system_libraries")
     found = subprocess.run(
-        [str(python), "-I", "-c", "import importlib.util as u; print(u.find_spec('bpy').origin)"], capture_output=True, text=True, check=False
+        [str(python), "-I", "-c", "import importlib.util as u; print(u.find_spec('bpy').origin)"],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.strip()
     names = libraries.missing_for(Path(found)) if found else ()
     if names:
@@ -383,7 +401,9 @@ def _one_at_a_time() -> Iterator[None]:
         folder.mkdir(exist_ok=True)
         handle = (folder / "setup.lock").open("a+b")
     except OSError as error:
-        raise SetupError("checkout_not_writable", f"the checkout {ROOT} cannot be written to ({error.strerror}); set-up goes there.") from error
+        raise SetupError(
+            "checkout_not_writable", f"the checkout {ROOT} cannot be written to ({error.strerror}); set-up goes there."
+        ) from error
     with handle:
         _lock(handle)
         yield

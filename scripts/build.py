@@ -126,8 +126,21 @@ def fetch_wheels(manifest: dict[str, Any], root: Path = ROOT) -> None:
     for name in missing:
         tag = next((tag for tag in _PLATFORMS if name.endswith(f"{tag}.whl")), None)
         if tag is None:
-            raise BuildError("wheel_unknown", f"{MANIFEST} names {name}, whose platform build.py does not know. Add it to _PLATFORMS.")
-        pip = [sys.executable, "-I", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
+            raise BuildError(
+                "wheel_unknown", f"{MANIFEST} names {name}, whose platform build.py does not know. Add it to _PLATFORMS."
+            )
+        pip = [
+            sys.executable,
+            "-I",
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+        ]
         pip += ["--platform", _PLATFORMS[tag], "--python-version", "3.11", "--dest", str(folder)]
         pip += ["--require-hashes", "--requirement", str(root / "requirements" / "lock-wheels.txt")]
         result = subprocess.run(pip, capture_output=True, text=True, check=False)
@@ -150,7 +163,9 @@ def _build_with(blender: str, root: Path, target: Path) -> None:
     arguments = [blender, "--command", "extension", "build", "--source-dir", str(root), "--output-filepath", str(target)]
     result = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if result.returncode != 0 or not target.is_file():
-        raise BuildError("build_failed", f"{blender} could not build the extension: {(result.stdout + result.stderr).strip()[-2000:]}")
+        raise BuildError(
+            "build_failed", f"{blender} could not build the extension: {(result.stdout + result.stderr).strip()[-2000:]}"
+        )
 
 
 def _check(made: Path, root: Path, manifest: dict[str, Any]) -> None:
@@ -160,4 +175,6 @@ def _check(made: Path, root: Path, manifest: dict[str, Any]) -> None:
         found = {name for name in archive.namelist() if not name.endswith("/")}
     if found != wanted:
         missing, extra = sorted(wanted - found)[:10], sorted(found - wanted)[:10]
-        raise BuildError("build_mismatch", f"The zip does not hold what {MANIFEST} says. Missing: {missing}; not asked for: {extra}.")
+        raise BuildError(
+            "build_mismatch", f"The zip does not hold what {MANIFEST} says. Missing: {missing}; not asked for: {extra}."
+        )

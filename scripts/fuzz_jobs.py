@@ -23,7 +23,25 @@ SEED = b"""{
 }
 """
 DOCUMENTED = ("ok", "jobs_file_invalid", "jobs_file_not_json", "jobs_file_too_large")
-_PIECES = (b"{", b"}", b"[", b"]", b'"', b",", b":", b"null", b"true", b"NaN", b"1e999", b"-0", b"9" * 70, b"\\u0000", b"\\ud800", b"\xff", b"\xef\xbb\xbf")
+_PIECES = (
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b'"',
+    b",",
+    b":",
+    b"null",
+    b"true",
+    b"NaN",
+    b"1e999",
+    b"-0",
+    b"9" * 70,
+    b"\\u0000",
+    b"\\ud800",
+    b"\xff",
+    b"\xef\xbb\xbf",
+)
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -50,7 +68,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def verdict(data: bytes) -> str:
-    """"ok" or the error's code. Anything but a `JobsFileError` is a defect and comes out as it is."""
+    """ "ok" or the error's code. Anything but a `JobsFileError` is a defect and comes out as it is."""
     try:
         jobs_file.parse(data, name="jobs.json", folder=Path("/shots"))
     except jobs_file.JobsFileError as error:

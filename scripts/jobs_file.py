@@ -304,7 +304,7 @@ class _Check:
         self.mistakes.append(self.places.mistake(offset, path, message))
 
     def document(self, root: Node) -> tuple[Shot, ...]:
-        members = self.object(root, "$", ("$schema", "version", "defaults", "jobs"), ("version", "jobs"))
+        members = self.members(root, "$", ("$schema", "version", "defaults", "jobs"), ("version", "jobs"))
         if members is None:
             return ()
         if "$schema" in members:
@@ -323,7 +323,9 @@ class _Check:
         if not 1 <= len(node.value) <= MAX_JOBS:
             self.wrong(node.offset, "$.jobs", f"has {len(node.value):,} jobs; between 1 and {MAX_JOBS:,} are allowed")
             return ()
-        return tuple(shot for index, job in enumerate(node.value) if (shot := self.job(job, f"$.jobs[{index}]", defaults)) is not None)
+        return tuple(
+            shot for index, job in enumerate(node.value) if (shot := self.job(job, f"$.jobs[{index}]", defaults)) is not None
+        )
 
     def job(self, node: Node, path: str, defaults: Mapping[str, _Given]) -> Shot | None:
         before = len(self.mistakes)
@@ -364,7 +366,7 @@ class _Check:
     def given(
         self, node: Node, path: str, readers: Mapping[str, Callable[[object], Any]], required: Sequence[str]
     ) -> dict[str, _Given]:
-        members = self.object(node, path, tuple(readers), required)
+        members = self.members(node, path, tuple(readers), required)
         values: dict[str, _Given] = {}
         for name, member in (members or {}).items():
             if name in readers:
@@ -374,7 +376,7 @@ class _Check:
                     values[name] = _Given(value, member.offset, where)
         return values
 
-    def object(self, node: Node, path: str, known: Sequence[str], required: Sequence[str]) -> dict[str, Node] | None:
+    def members(self, node: Node, path: str, known: Sequence[str], required: Sequence[str]) -> dict[str, Node] | None:
         if not isinstance(node.value, dict):
             self.wrong(node.offset, path, f"must be an object, not {_kind(plain(node))}")
             return None
@@ -408,7 +410,11 @@ class _Given:
 
 def _read_version(value: object) -> int:
     if isinstance(value, bool) or value != 1:
-        raise ValueError("must be 1, the only format there is" if not isinstance(value, int) or value < 2 else "is newer than this program: update it")
+        raise ValueError(
+            "must be 1, the only format there is"
+            if not isinstance(value, int) or value < 2
+            else "is newer than this program: update it"
+        )
     return 1
 
 

@@ -175,7 +175,11 @@ class _Parser:
             return Node(_CONSTANTS[text], at, key_offset), word.end()
         number = _NUMBER.fullmatch(text)
         if number is None:
-            self.fail(at, path, f"`{text[:40]}` is not a JSON value" + (" (NaN and Infinity are not allowed)" if "n" in text.lower() else ""))
+            self.fail(
+                at,
+                path,
+                f"`{text[:40]}` is not a JSON value" + (" (NaN and Infinity are not allowed)" if "n" in text.lower() else ""),
+            )
         if len(text) > _LONGEST_NUMBER:
             self.fail(at, path, f"a number is longer than {_LONGEST_NUMBER} characters")
         if number.group(1) is None and number.group(2) is None:

@@ -58,7 +58,10 @@ def advice(names: Iterable[str]) -> str:
     parts = [f"Blender needs system libraries that are not here: {', '.join(listed)}."]
     if shutil.which("apt-get") and known:
         sudo = "" if _is_root() else "sudo "
-        parts.append(f"Install them, then run the same command again:\n\n    {sudo}apt-get update && {sudo}apt-get install -y {' '.join(known)}\n")
+        install = f"{sudo}apt-get update && {sudo}apt-get install -y {' '.join(known)}"
+        parts.append(
+            f"Install them, then run the same command again:\n\n    {install}\n"
+        )
         if unknown:
             parts.append(f"`apt-file search` tells which packages have {', '.join(unknown)}.")
     else:

@@ -20,7 +20,11 @@ from typing import NamedTuple
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
 
 # Platform name as scripts/bootstrap.py spells it → what uv calls it.
-PLATFORMS = {"linux-x86_64": "x86_64-manylinux_2_28", "macos-arm64": "aarch64-apple-darwin", "windows-amd64": "x86_64-pc-windows-msvc"}
+PLATFORMS = {
+    "linux-x86_64": "x86_64-manylinux_2_28",
+    "macos-arm64": "aarch64-apple-darwin",
+    "windows-amd64": "x86_64-pc-windows-msvc",
+}
 
 
 class Lock(NamedTuple):

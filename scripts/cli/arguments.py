@@ -91,7 +91,12 @@ Commands = Any  # argparse has no public name for what add_subparsers returns
 
 def _command(commands: Commands, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
     page: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=f"{name} - {summary}\n\n{description}", epilog=epilog, formatter_class=_Manual, allow_abbrev=False
+        name,
+        help=summary,
+        description=f"{name} - {summary}\n\n{description}",
+        epilog=epilog,
+        formatter_class=_Manual,
+        allow_abbrev=False,
     )
     return page
 
@@ -112,10 +117,18 @@ Ctrl-C stops cleanly: running work goes back to the queue, and `resume` goes on 
 once; even then nothing that was taken into the queue is lost."""
     page = _command(commands, "run", "make videos of clips", description, "\n\n".join((examples, _EXIT, _FILES, _ENVIRONMENT)))
     page.add_argument("clips", metavar="CLIP", nargs="*", help="a BVH file")
-    page.add_argument("--jobs", metavar="JOBS.json", type=Path, help="a list of clips with options for each; docs/jobs.schema.json describes it")
+    page.add_argument(
+        "--jobs", metavar="JOBS.json", type=Path, help="a list of clips with options for each; docs/jobs.schema.json describes it"
+    )
     _add_out(page)
     look = page.add_argument_group("what to make")
-    _option(look, "--character", "FILE", jobs_file.read_character, "a .blend, .fbx or .glb with one armature (default: the built-in mannequin)")
+    _option(
+        look,
+        "--character",
+        "FILE",
+        jobs_file.read_character,
+        "a .blend, .fbx or .glb with one armature (default: the built-in mannequin)",
+    )
     _option(look, "--armature", "NAME", jobs_file.read_name, "the armature to animate, where the file has several")
     _option(look, "--scene", "FILE", jobs_file.read_scene, "the .blend to render in (default: a neutral stage)")
     _option(look, "--camera", "NAME", jobs_file.read_name, "the camera in --scene (default: its active one)")
@@ -124,7 +137,9 @@ once; even then nothing that was taken into the queue is lost."""
     _option(look, "--samples", "N", _whole(jobs_file.read_samples), "samples for each pixel, for eevee and cycles")
     _option(look, "--resolution", "WxH", _split("x", jobs_file.read_resolution), "size of the video in pixels (default: 960x540)")
     _option(look, "--fps", "N", _number(jobs_file.read_fps), "frames a second of the video (default: the clip's own)")
-    _option(look, "--frames", "A-B", _split("-", jobs_file.read_frames), "first and last frame of the clip to use, counted from 1")
+    _option(
+        look, "--frames", "A-B", _split("-", jobs_file.read_frames), "first and last frame of the clip to use, counted from 1"
+    )
     _option(look, "--steps", "LIST", lambda text: jobs_file.read_steps(text.split(",")), "retarget, render (default: both)")
     _option(look, "--priority", "N", _whole(jobs_file.read_priority), "0 to 100, higher first (default: 50)")
     look.add_argument("--trust-scripts", action="store_true", default=None, help="let scripts and drivers inside --scene run")
@@ -143,7 +158,9 @@ def _add_list(commands: Commands) -> None:
     description = "Shows the jobs of a state folder, also while another process works on them. Changes nothing."
     page = _command(commands, "list", "show the jobs", description, _ENVIRONMENT)
     _add_queue_options(page, blender=False)
-    page.add_argument("--state-is", metavar="STATE", action="append", default=[], help="only jobs in this state (may be repeated)")
+    page.add_argument(
+        "--state-is", metavar="STATE", action="append", default=[], help="only jobs in this state (may be repeated)"
+    )
     _add_output_options(page)
 
 
@@ -172,8 +189,12 @@ where the variable CI is `true`, a missing Blender is a failure, and every suppo
 
 def _add_bench(commands: Commands) -> None:
     description = "Runs benchmarks: JSON lines on the standard output, a table for people on the standard error."
-    page = _command(commands, "bench", "run benchmarks", description, "examples:\n  mq.py bench queue bvh\n  mq.py bench crash --kills 1000")
-    page.add_argument("arguments", metavar="NAME", nargs=argparse.REMAINDER, help="names of benchmarks, then their options; none: lists them")
+    page = _command(
+        commands, "bench", "run benchmarks", description, "examples:\n  mq.py bench queue bvh\n  mq.py bench crash --kills 1000"
+    )
+    page.add_argument(
+        "arguments", metavar="NAME", nargs=argparse.REMAINDER, help="names of benchmarks, then their options; none: lists them"
+    )
 
 
 def _add_build(commands: Commands) -> None:
@@ -192,12 +213,18 @@ def _add_out(page: argparse.ArgumentParser) -> None:
 
 def _add_queue_options(page: argparse.ArgumentParser, *, blender: bool) -> None:
     group = page.add_argument_group("the queue")
-    group.add_argument("--state", metavar="DIR", type=Path, default=None, help=f"the state folder (default: {_short(default_state())})")
+    group.add_argument(
+        "--state", metavar="DIR", type=Path, default=None, help=f"the state folder (default: {_short(default_state())})"
+    )
     if not blender:
         return
     group.add_argument("--blender", metavar="PATH", help="an installed Blender 4.2 or newer to work with")
-    group.add_argument("--concurrency", metavar="N", type=_bounded(1, 8), default=None, help="jobs at work at once, 1 to 8 (default: 4)")
-    group.add_argument("--memory", metavar="MB", type=_bounded(256, 1 << 24), default=None, help="memory for all running work together")
+    group.add_argument(
+        "--concurrency", metavar="N", type=_bounded(1, 8), default=None, help="jobs at work at once, 1 to 8 (default: 4)"
+    )
+    group.add_argument(
+        "--memory", metavar="MB", type=_bounded(256, 1 << 24), default=None, help="memory for all running work together"
+    )
     group.add_argument(
         "--max-crashes", metavar="N", type=_bounded(0, 1000), default=3, help="a job fails after N crashes; 0: never (default: 3)"
     )

@@ -48,10 +48,16 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         value: dict[str, Any] = {"id": self.id, "label": self.label, "state": self.state, "progress": round(self.progress, 4)}
-        value |= {"stage": self.stage, "eta_seconds": None if self.eta_seconds is None else round(self.eta_seconds, 1), "eta_is_guess": self.eta_is_guess}
+        value |= {
+            "stage": self.stage,
+            "eta_seconds": None if self.eta_seconds is None else round(self.eta_seconds, 1),
+            "eta_is_guess": self.eta_is_guess,
+        }
         if self.over:
             value |= {"output_dir": self.output_dir, "seconds": round(self.seconds, 3), "degraded": self.degraded}
-            value["error"] = {"code": self.error_code, "message": self.error_message, "log": self.log} if self.error_code else None
+            value["error"] = (
+                {"code": self.error_code, "message": self.error_message, "log": self.log} if self.error_code else None
+            )
         return value
 
 
@@ -88,7 +94,12 @@ class JsonLines:
         print(json.dumps(value, ensure_ascii=False), file=self._stream, flush=True)
 
     def changed(self, row: Row, before: Row | None) -> None:
-        if before is None or before.state != row.state or before.stage != row.stage or int(100 * before.progress) != int(100 * row.progress):
+        if (
+            before is None
+            or before.state != row.state
+            or before.stage != row.stage
+            or int(100 * before.progress) != int(100 * row.progress)
+        ):
             self._put({"event": "job", **row.to_json()})
 
     def tick(self, rows: Mapping[str, Row]) -> None:
@@ -138,14 +149,16 @@ class Bars:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
-        self._size = size or (lambda: tuple(shutil.get_terminal_size()))
+        self._size: Callable[[], tuple[int, int]] = size or shutil.get_terminal_size
         self._clock = clock
         self._drawn: list[str] = []  # the lines below the scrolled ones, as they were written
         self._pending: list[str] = []  # lines that scroll by with the next redraw
         self._last = float("-inf")
         self._colour = "NO_COLOR" not in os.environ
         encoding = (getattr(stream, "encoding", "") or "").lower().replace("-", "")
-        self._signs = ("━", "─", "✓", "✗", "!", "…", "·") if encoding.startswith("utf") else ("#", "-", "ok", "FAILED", "!", ".", "|")
+        self._signs = (
+            ("━", "─", "✓", "✗", "!", "…", "·") if encoding.startswith("utf") else ("#", "-", "ok", "FAILED", "!", ".", "|")
+        )
 
     def changed(self, row: Row, before: Row | None) -> None:
         if row.over and (before is None or before.state != row.state):
@@ -298,7 +311,7 @@ def visible_width(text: str) -> int:
 
 
 def fit(text: str, width: int) -> str:
-    """The text, cut to `width` columns with an ellipsis; control characters shown as `?`, so that a label cannot move the cursor."""
+    """The text, cut to `width` columns with an ellipsis; control characters become `?`, so that no label moves the cursor."""
     text = "".join(char if char.isprintable() else "?" for char in text)
     if visible_width(text) <= width:
         return text

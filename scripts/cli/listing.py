@@ -40,7 +40,11 @@ def show(args: Namespace) -> int:
 
 def _cells(job: Job) -> tuple[str, ...]:
     row = row_of(job)
-    note = f"{row.error_message} [{row.error_code}]" if row.error_code else row.degraded or (row.stage if not row.over else row.output_dir)
+    note = (
+        f"{row.error_message} [{row.error_code}]"
+        if row.error_code
+        else row.degraded or (row.stage if not row.over else row.output_dir)
+    )
     time = duration(row.seconds) if row.seconds else ""
     return job.id[:SHORT_ID], row.state, f"{int(100 * row.progress)} %", time, row.label, note
 
@@ -74,7 +78,9 @@ def _chosen(jobs: Sequence[Job], ids: Sequence[str]) -> list[Job]:
         found = [job for job in jobs if job.id.startswith(given.lower())]
         if len(found) != 1:
             what = "No job has" if not found else f"{len(found)} jobs have"
-            raise InputError("job_not_found", f"{what} an id that begins with {given!r}; `mq.py list` shows the ids. Nothing was cancelled.")
+            raise InputError(
+                "job_not_found", f"{what} an id that begins with {given!r}; `mq.py list` shows the ids. Nothing was cancelled."
+            )
         chosen[found[0].id] = found[0]
     return list(chosen.values())
 
@@ -82,5 +88,7 @@ def _chosen(jobs: Sequence[Job], ids: Sequence[str]) -> list[Job]:
 def _state(args: Namespace) -> Path:
     state_dir: Path = (args.state or arguments.default_state()).absolute()
     if not state_dir.is_dir():
-        raise InputError("state_missing", f"There is no state folder {state_dir}: nothing was run yet. `--state DIR` names another one.")
+        raise InputError(
+            "state_missing", f"There is no state folder {state_dir}: nothing was run yet. `--state DIR` names another one."
+        )
     return state_dir

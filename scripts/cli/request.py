@@ -24,21 +24,28 @@ def shots_of(args: Namespace) -> tuple[Shot, ...]:
             raise InputError("arguments_conflict", "Give clips or --jobs, not both: add the clips to the jobs file.")
         if given:
             flags = ", ".join("--" + name.replace("_", "-") for name in given)
-            raise InputError("arguments_conflict", f"{flags}: with --jobs the options of a shot stand in the jobs file (see its `defaults`).")
+            raise InputError(
+                "arguments_conflict", f"{flags}: with --jobs the options of a shot stand in the jobs file (see its `defaults`)."
+            )
         return jobs_file.load(args.jobs)
     if not args.clips:
-        raise InputError("clip_missing", "Name at least one clip (a BVH file), or a jobs file with --jobs. `mq.py run --help` has examples.")
+        raise InputError(
+            "clip_missing", "Name at least one clip (a BVH file), or a jobs file with --jobs. `mq.py run --help` has examples."
+        )
     prompts = arguments.unknown_words(args.clips)
     if prompts:
         raise InputError(
             "prompt_not_supported",
-            f"{prompts[0]!r} is neither an existing path nor a name that ends in .bvh, so it is a prompt, and motion from a prompt "
-            "is not available yet. Give a BVH file.",
+            f"{prompts[0]!r} is neither an existing path nor a name that ends in .bvh, so it is a prompt, and motion "
+            "from a prompt is not available yet. Give a BVH file.",
         )
     shots = tuple(replace(Shot(clip=Path(clip).absolute()), **given) for clip in args.clips)
     wrong: list[str] = []
     for shot in shots:
-        wrong += [f"--{name}: {text}" if name != "clip" else text for name, text in {**jobs_file.problems(shot), **jobs_file.file_problems(shot)}.items()]
+        wrong += [
+            f"--{name}: {text}" if name != "clip" else text
+            for name, text in {**jobs_file.problems(shot), **jobs_file.file_problems(shot)}.items()
+        ]
     if wrong:
         code = "input_unreadable" if not any(jobs_file.problems(shot) for shot in shots) else "arguments_conflict"
         raise InputError(code, "\n".join(dict.fromkeys(wrong)))

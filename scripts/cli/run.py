@@ -39,7 +39,9 @@ def resume(args: Namespace) -> int:
     """Go on with what a state folder holds that is not finished."""
     state = args.state or arguments.default_state()
     if not state.is_dir():
-        raise InputError("state_missing", f"There is no state folder {state}: nothing to resume. `--state DIR` names another one.")
+        raise InputError(
+            "state_missing", f"There is no state folder {state}: nothing to resume. `--state DIR` names another one."
+        )
     display = make_display(sys.stdout, as_json=args.json)
     with _Interrupts() as interrupts, Session(_settings(args)) as session:
         for note in session.notes():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one module of the command line that touches the application: opening it, submitting shots, following jobs, reading and asking.
+"""The one module of the command line that touches the application: opens it, submits shots, follows jobs, reads and asks.
 
 Everything else here works on `Shot` and `Row` values.
 """
@@ -42,7 +42,11 @@ class Session:
         from ...backends.blender_find import find_blender  # noqa: PLC0415
 
         find_blender(settings.blender or None)  # no Blender, or one too old, is said before anything is queued
-        values: dict[str, Any] = {"state_dir": settings.state_dir, "blender": settings.blender, "max_crashes": settings.max_crashes}
+        values: dict[str, Any] = {
+            "state_dir": settings.state_dir,
+            "blender": settings.blender,
+            "max_crashes": settings.max_crashes,
+        }
         if settings.concurrency is not None:
             values["concurrency"] = settings.concurrency
         if settings.memory_mb is not None:
@@ -144,7 +148,7 @@ class Session:
         if state in ("completed", "failed", "cancelled"):
             # The record says enough for a job that was pruned already; the engine knows the rest.
             error = JobError.from_json(fields["error"]) if fields.get("error") else None
-            row = replace(row, state=state, degraded=_clean(str(fields.get("degraded", row.degraded))), **_error(error))
+            row = _with_error(replace(row, state=str(state), degraded=_clean(str(fields.get("degraded", row.degraded)))), error)
             try:
                 row = row_of(self._app.engine.get(row.id))
             except MotionQueueError as gone:
@@ -172,7 +176,8 @@ def read_jobs(state_dir: Path) -> list[Job]:
         try:
             jobs.append(Job.from_record({**record, "id": job_id}))
         except (KeyError, TypeError, ValueError) as error:
-            raise MotionQueueError("job_unreadable", f"Job {job_id} in {state_dir} is damaged ({error}); opening the queue mends it.") from error
+            message = f"Job {job_id} in {state_dir} is damaged ({error}); opening the queue mends it."
+            raise MotionQueueError("job_unreadable", message) from error
     return jobs
 
 
@@ -224,7 +229,7 @@ def _files(shot: Shot) -> dict[str, Path]:
 
 
 def row_of(job: Job) -> Row:
-    return Row(
+    row = Row(
         id=job.id,
         label=_clean(job.label) or job.id[:8],
         state=str(job.state),
@@ -235,14 +240,14 @@ def row_of(job: Job) -> Row:
         degraded=_clean(job.degraded),
         output_dir=str(job.result.get("deliver", {}).get("folder", "")),
         seconds=job.processing_time,
-        **_error(job.error),
     )
+    return _with_error(row, job.error)
 
 
-def _error(error: JobError | None) -> dict[str, str]:
+def _with_error(row: Row, error: JobError | None) -> Row:
     if error is None:
-        return {}
-    return {"error_code": error.code, "error_message": _clean(error.message), "log": error.log}
+        return row
+    return replace(row, error_code=error.code, error_message=_clean(error.message), log=error.log)
 
 
 def _clean(text: str) -> str:

@@ -127,7 +127,11 @@ def _pythons(version: tuple[int, int]) -> Iterator[Path]:
     kept = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     candidates += [str(path) for path in sorted(kept.glob(f"{version[0]}.{version[1]}.*/bin/{name}"), reverse=True)]
     for candidate in candidates:
-        if candidate and subprocess.run([candidate, "-I", "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0:
+        if (
+            candidate
+            and subprocess.run([candidate, "-I", "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode
+            == 0
+        ):
             yield Path(candidate)
 
 
@@ -142,9 +146,23 @@ def _pytest(
         environment[CI_VARIABLE] = "1"
     with tempfile.TemporaryDirectory(prefix="motion-queue-test-") as folder:
         report = Path(folder) / "report.xml"
-        command = [str(python), "-P", "-m", "pytest", "-c", str(TESTS / "pytest.ini"), "--rootdir", str(TESTS), f"--junitxml={report}", "-q", "-rs"]
+        command = [
+            str(python),
+            "-P",
+            "-m",
+            "pytest",
+            "-c",
+            str(TESTS / "pytest.ini"),
+            "--rootdir",
+            str(TESTS),
+            f"--junitxml={report}",
+            "-q",
+            "-rs",
+        ]
         try:
-            code = subprocess.run([*command, *options, *map(str, paths)], env=environment, timeout=HANGING, check=False).returncode
+            code = subprocess.run(
+                [*command, *options, *map(str, paths)], env=environment, timeout=HANGING, check=False
+            ).returncode
         except subprocess.TimeoutExpired:
             tally.broken.append(f"{name} hung")
             return
@@ -186,6 +204,8 @@ def _last_line(tally: _Tally) -> str:
     reasons: dict[str, list[str]] = {}
     for what, why in tally.not_run.items():
         reasons.setdefault(why, []).append(what)
-    told = [f"{whats[0] if len(whats) == 1 else f'{whats[0]} and {len(whats) - 1} more'} ({why})" for why, whats in reasons.items()]
+    told = [
+        f"{whats[0] if len(whats) == 1 else f'{whats[0]} and {len(whats) - 1} more'} ({why})" for why, whats in reasons.items()
+    ]
     parts.append(f"did not run: {'; '.join(told)}" if told else "everything ran")
     return f"{counts}; {'; '.join(parts)}"

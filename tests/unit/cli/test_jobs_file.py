@@ -73,13 +73,25 @@ def test_every_mistake_is_reported_at_once_with_its_line_column_and_path() -> No
         ("", "jobs.json:1:1: $: expected a value, but the text ends here"),
         ('{"version": 1, "jobs": [{"clip": "a.bvh"}]', "jobs.json:1:43: $: expected `,` or `}`, but the text ends here"),
         ('{"version": 1,\n"version": 1, "jobs": [{"clip": "a"}]}', "jobs.json:2:1: $.version: this name stands here twice"),
-        ('{"version": NaN, "jobs": []}', "jobs.json:1:13: $.version: `NaN` is not a JSON value (NaN and Infinity are not allowed)"),
+        (
+            '{"version": NaN, "jobs": []}',
+            "jobs.json:1:13: $.version: `NaN` is not a JSON value (NaN and Infinity are not allowed)",
+        ),
         ('{"version": 1e999}', "jobs.json:1:13: $.version: the number 1e999 is out of range"),
         ("[" * 100, "jobs.json:1:17: $[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]: nested deeper than 16 levels"),
-        ('{"version": 1, "jobs": [{"prompt": "wave"}]}', "jobs.json:1:26: $.jobs[0].prompt: motion from a prompt is not available yet: give a `clip` (a BVH file) instead"),
+        (
+            '{"version": 1, "jobs": [{"prompt": "wave"}]}',
+            "jobs.json:1:26: $.jobs[0].prompt: motion from a prompt is not available yet: give a `clip` (a BVH file) instead",
+        ),
         ('{"version": 2, "jobs": [{"clip": "a"}]}', "jobs.json:1:13: $.version: is newer than this program: update it"),
-        ('{"version": 1, "jobs": [{"clip": "\\ud800"}]}', "jobs.json:1:34: $.jobs[0].clip: a string holds half a character (a lone surrogate)"),
-        ('{"version": 1, "jobs": [{"clip": "a", "camera": "C"}]}', "jobs.json:1:49: $.jobs[0].camera: needs a `scene` that has this camera"),
+        (
+            '{"version": 1, "jobs": [{"clip": "\\ud800"}]}',
+            "jobs.json:1:34: $.jobs[0].clip: a string holds half a character (a lone surrogate)",
+        ),
+        (
+            '{"version": 1, "jobs": [{"clip": "a", "camera": "C"}]}',
+            "jobs.json:1:49: $.jobs[0].camera: needs a `scene` that has this camera",
+        ),
         ('{"version": 1, "jobs": [7]}', "jobs.json:1:25: $.jobs[0]: must be an object, not a number"),
         ("null", "jobs.json:1:1: $: must be an object, not null"),
     ],
@@ -160,7 +172,9 @@ _near: dict[str, st.SearchStrategy[Any]] = {
 
 
 def _fields(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({}, optional={name: _near[name] | _anything if name != "prompt" else _near[name] for name in names})
+    return st.fixed_dictionaries(
+        {}, optional={name: _near[name] | _anything if name != "prompt" else _near[name] for name in names}
+    )
 
 
 _jobs = st.lists(st.builds(lambda rest: {"clip": "a.bvh", **rest}, _fields(list(_near))) | _anything, max_size=3)
