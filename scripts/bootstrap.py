@@ -200,7 +200,7 @@ def _install(venv: Path, locks: list[str], missing: list[str], python: str, vers
     with_blender = any(name.startswith("lock-py") for name in missing)
     size = sum(_download_size(name) for name in missing)
     if with_blender:
-        _check_libraries()
+        _check_libraries([] if _can_make_venv(python) else [_venv_package(version)])
     _check_space(size)
     blender = next(
         (name for lock, name in BLENDER_LOCKS.values() if lock in missing), "Blender as a module" if with_blender else ""
@@ -228,15 +228,22 @@ def _install(venv: Path, locks: list[str], missing: list[str], python: str, vers
 
 
 def _make_venv(venv: Path, python: str, version: tuple[int, int]) -> None:
-    name = f"python{version[0]}.{version[1]}"
-    advice = f"On Debian: `apt-get install -y {name}-venv`, then run the same command again."
-    probe = subprocess.run([python, "-I", "-c", "import venv, ensurepip"], capture_output=True, text=True, check=False)
-    if probe.returncode != 0:
+    advice = f"On Debian: `apt-get install -y {_venv_package(version)}`, then run the same command again."
+    if not _can_make_venv(python):
         raise SetupError("venv_missing", f"this Python cannot make virtual environments (no venv or ensurepip module). {advice}")
     result = subprocess.run([python, "-I", "-m", "venv", "--clear", str(venv)], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         reason = (result.stderr or result.stdout).strip()
         raise SetupError("venv_failed", f"could not make the environment {venv}: {reason}")
+
+
+def _can_make_venv(python: str) -> bool:
+    """Debian keeps ensurepip in a package of its own."""
+    return subprocess.run([python, "-I", "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0
+
+
+def _venv_package(version: tuple[int, int]) -> str:
+    return f"python{version[0]}.{version[1]}-venv"
 
 
 def _requirement(lock: str) -> list[str]:
@@ -358,11 +365,12 @@ def _check_space(size: int) -> None:
         )
 
 
-def _check_libraries() -> None:
+def _check_libraries(also: Sequence[str]) -> None:
+    """`also`: packages that will be asked for anyway, so that one command installs all."""
     libraries = _beside("system_libraries")
     names = libraries.missing()
     if names:
-        raise SetupError("system_libraries_missing", libraries.advice(names))
+        raise SetupError("system_libraries_missing", libraries.advice(names, also))
 
 
 def _check_module(python: Path) -> None:

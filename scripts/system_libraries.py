@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 # Library → Debian's package. From `ldd` on bpy 4.2, 4.5 and 5.2 in a bare Debian 12 and 13; libEGL is opened at run time.
@@ -50,18 +50,16 @@ def missing_for(shared_object: Path) -> tuple[str, ...]:
     return tuple(sorted(set(re.findall(r"^\s*(\S+) => not found", result.stdout, re.MULTILINE))))
 
 
-def advice(names: Iterable[str]) -> str:
-    """What to do about missing libraries: one sentence with the command."""
+def advice(names: Iterable[str], more: Sequence[str] = ()) -> str:
+    """What to do about missing libraries: one sentence with the command. `more` are further packages to install with them."""
     listed = sorted(names)
-    known = sorted(PACKAGES[name] for name in listed if name in PACKAGES)
+    known = sorted({PACKAGES[name] for name in listed if name in PACKAGES} | set(more))
     unknown = [name for name in listed if name not in PACKAGES]
     parts = [f"Blender needs system libraries that are not here: {', '.join(listed)}."]
     if shutil.which("apt-get") and known:
         sudo = "" if _is_root() else "sudo "
         install = f"{sudo}apt-get update && {sudo}apt-get install -y {' '.join(known)}"
-        parts.append(
-            f"Install them, then run the same command again:\n\n    {install}\n"
-        )
+        parts.append(f"Install them, then run the same command again:\n\n    {install}\n")
         if unknown:
             parts.append(f"`apt-file search` tells which packages have {', '.join(unknown)}.")
     else:
