@@ -23,6 +23,7 @@ from .lines import FORMAT, MAX_DEPTH, MAX_LINE, encode_line, parse_line
 from .reader import PREVIOUS, SNAPSHOT, Scan, first_line, scan, segment_name, segment_numbers
 
 _TEMP = "snapshot.jsonl.new"
+MOST_SEGMENTS = 8
 _BUFFER = 64 << 10  # bytes gathered for one write
 _log = logging.getLogger("motion_queue.journal")
 
@@ -131,13 +132,17 @@ def write_snapshot(files: FileLayer, folder: Path, fold: Fold, through: int, *, 
     return writer.size
 
 
-def compact(files: FileLayer, folder: Path, through: int, pace: Pace | None = None) -> int:
-    """Fold the current snapshot and the closed segments up to `through` into a new snapshot; its size in bytes.
+def compact(files: FileLayer, folder: Path, through: int, pace: Pace | None = None) -> tuple[int, int]:
+    """Fold the current snapshot and the closed segments up to `through` into a new one: the last segment folded, bytes written.
 
+    Folds at most `MOST_SEGMENTS` at once, since their lines are held in memory: call again until it says `through`.
     `StoreError` damaged when a file is no longer whole: nothing has changed then, and the next opening mends it.
     """
     pace = pace or _NoPace()
     base, seq = _base(files, folder)
+    if through <= base:
+        return base, files.size(folder / SNAPSHOT) if base else 0
+    through = min(through, base + MOST_SEGMENTS)
     changes = _Changes(seq)
     for number in range(base + 1, through + 1):
         changes.read(files, folder / segment_name(number), pace)
@@ -150,7 +155,7 @@ def compact(files: FileLayer, folder: Path, through: int, pace: Pace | None = No
         writer.discard()
         raise
     prune_segments(files, folder)
-    return writer.size
+    return through, writer.size
 
 
 def prune_segments(files: FileLayer, folder: Path) -> None:

@@ -34,7 +34,11 @@ class Compactor:
         self.snapshot_size = 0
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def start(self, *, folded: int, closed: int, snapshot_size: int) -> None:
+        """`folded`: the last segment in the snapshot; `closed`: the last one that is no longer written to; size in bytes."""
+        self._done = folded
+        self._wanted = closed
+        self.snapshot_size = snapshot_size
         self._thread = threading.Thread(target=self._run, name="motion-queue-compactor", daemon=True)
         self._thread.start()
 
@@ -84,9 +88,12 @@ class Compactor:
                 if self._stop.is_set():
                     return
                 wanted = self._wanted
+                behind = wanted - self._done
             failed = True
             try:
-                size = compact(self._files, self._folder, wanted, Pace(self._stop))
+                # Far behind, speed counts more than a window's last half millisecond: else the journal would grow without bound.
+                pace = Pace(self._stop) if behind <= 2 else Pace(self._stop, work=0.002, rest=0.0001)
+                folded, size = compact(self._files, self._folder, wanted, pace)
                 failed = False
                 self.snapshot_size = size
             except Abandoned:
@@ -100,7 +107,7 @@ class Compactor:
             with self._changed:
                 self._failed = failed
                 if not failed:
-                    self._done = wanted
+                    self._done = folded
                 self._changed.notify_all()
 
 

@@ -91,12 +91,13 @@ class FileJournal:
         self._live.number = loaded.last_segment
         self._live.append_at = loaded.append_at
         self._live.after = self._appended = self._durable = recovered.last_seq
-        self._compactor.snapshot_size = loaded.snapshot_size
         with self._changed:
             self._opened = True
         self._writer = threading.Thread(target=self._run, name="motion-queue-journal", daemon=True)
         self._writer.start()
-        self._compactor.start()
+        self._compactor.start(
+            folded=loaded.through, closed=max(loaded.last_segment - 1, loaded.through), snapshot_size=loaded.snapshot_size
+        )
         return recovered
 
     def append(self, records: Sequence[Record]) -> None:
@@ -336,6 +337,7 @@ class FileJournal:
                     self._files, self.folder, fold, loaded.last_segment, keep_previous=loaded.snapshot_ok
                 )
                 loaded.append_at = None  # what the last segment holds is in the snapshot now
+                loaded.through = loaded.last_segment
                 prune_segments(self._files, self.folder)
         except OSError as error:
             loaded.append_at = None if loaded.rewrite else loaded.append_at
