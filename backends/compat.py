@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Channel(NamedTuple):
-    """One animated value: `index` of the property at `path`, its value in every frame; `group` is the bone it belongs to."""
+    """One component of the property at `path`, its value in every frame; `group` is the bone it belongs to."""
 
     path: str
-    index: int
+    component: int
     group: str
     values: NDArray[np.float64]  # [F]
 
@@ -46,7 +46,7 @@ def write_action(target: bpy.types.Object, name: str, channels: Iterable[Channel
     made: dict[str, Any] = {}
     linear = bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items["LINEAR"].value
     for channel in channels:
-        curve = curves.new(channel.path, index=channel.index)
+        curve = curves.new(channel.path, index=channel.component)
         if channel.group:
             if channel.group not in made:
                 made[channel.group] = groups.new(channel.group)

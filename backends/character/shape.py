@@ -127,7 +127,7 @@ def _curve(values: Array, keys: Array, at: Array) -> Array:
     tangent[1:-1] = np.where(product > 0.0, 2.0 * product / np.where(total == 0.0, 1.0, total), 0.0)
     i = np.clip(np.searchsorted(keys, at, side="right") - 1, 0, len(keys) - 2)
     t = ((at - keys[i]) / h[i, 0])[:, None]
-    return (
+    return np.asarray(
         values[i] * (1 + 2 * t) * (1 - t) ** 2
         + tangent[i] * h[i] * t * (1 - t) ** 2
         + values[i + 1] * t**2 * (3 - 2 * t)

@@ -30,7 +30,8 @@ _ENCODE_SECONDS = 0.035  # per frame and megapixel, measured
 def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     """Arguments: as made by `RenderBackend.run`; `frames`, `video` are paths to write.
 
-    Raises `MotionQueueError`: character_unreadable, blend_too_new, no_camera, no_armature, no_gpu, nothing_to_render,
+    Raises `MotionQueueError`: character_unreadable, scene_unreadable, blend_too_new,
+    no_camera, no_armature, no_gpu, nothing_to_render,
     render_failed, video_failed, disk_full, output_not_writable.
     """
     context.progress(0.0, "Preparing the scene")
@@ -54,6 +55,7 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     watch.encoding(0)
     target = Path(arguments["video"])
     width, height = arguments["resolution"]
+    rendered_at = time.monotonic()
     video.encode([folder.path(f) for f in numbers], target, fps, (width, height), watch.encoding)
     context.progress(1.0, "Rendered")
     return {
@@ -66,6 +68,7 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         "samples": arguments["samples"],
         "blender": compat.version(),
         "frame_seconds": round(watch.mean, 4),
+        "encode_seconds": round(time.monotonic() - rendered_at, 4),
     }
 
 
@@ -172,7 +175,7 @@ def _prepare(arguments: dict[str, Any], context: ChildContext) -> bpy.types.Scen
 
     own = bool(arguments["scene"])
     if own:
-        open_blend(Path(arguments["scene"]), use_scripts=bool(arguments["trust_scripts"]))
+        open_blend(Path(arguments["scene"]), use_scripts=bool(arguments["trust_scripts"]), role="scene")
         scene = bpy.context.scene
         if arguments["character"]:
             if arguments["in_scene"]:

@@ -40,7 +40,7 @@ class Bounds:
 
     @property
     def centre(self) -> Array:
-        return (self.points.min(0) + self.points.max(0)) / 2
+        return np.asarray((self.points.min(0) + self.points.max(0)) / 2)
 
 
 def bounds(clouds: Array, height: float) -> Bounds:

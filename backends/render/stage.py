@@ -13,7 +13,7 @@ import numpy as np
 from . import framing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import bpy
     from numpy.typing import NDArray
@@ -42,9 +42,9 @@ def carriers(objects: Iterable[bpy.types.Object]) -> list[Carrier]:
     for target in objects:
         if target.type != "MESH" or target.hide_render or not target.data.vertices:
             continue
-        local = np.empty(len(target.data.vertices) * 3, np.float32)
-        target.data.vertices.foreach_get("co", local)
-        local = local.reshape(-1, 3).astype(np.float64)
+        flat = np.empty(len(target.data.vertices) * 3, np.float32)
+        target.data.vertices.foreach_get("co", flat)
+        local = flat.reshape(-1, 3).astype(np.float64)
         armature = next((m.object for m in target.modifiers if m.type == "ARMATURE" and m.object), None)
         if armature is not None:
             found.extend(_skinned(target, armature, local))
@@ -185,7 +185,7 @@ def _mesh(
     scene: bpy.types.Scene,
     name: str,
     vertices: Array,
-    faces: list[tuple[int, ...]],
+    faces: Sequence[tuple[int, ...]],
     colour: tuple[float, float, float],
     roughness: float,
 ) -> bpy.types.Object:
@@ -220,13 +220,13 @@ def _light(scene: bpy.types.Scene, view: framing.View, of: framing.Bounds) -> No
     world.use_nodes = True
     background = world.node_tree.nodes["Background"]
     background.inputs["Color"].default_value = (*_WORLD, 1.0)
-    background.inputs["Strength"].default_value = 0.55
+    background.inputs["Strength"].default_value = 0.27
     scene.world = world
 
     right, up, back = view.axes.T
     for name, direction, strength, softness in (
-        ("Stage Key", -0.75 * right + 1.0 * up + 0.65 * back, 2.6, 0.35),
-        ("Stage Fill", 0.9 * right + 0.35 * up + 0.5 * back, 0.7, 0.8),
+        ("Stage Key", -0.75 * right + 1.0 * up + 0.65 * back, 1.5, 0.25),
+        ("Stage Fill", 0.9 * right + 0.35 * up + 0.5 * back, 0.35, 0.8),
     ):
         sun = bpy.data.lights.new(name, "SUN")
         sun.energy, sun.angle = strength, softness

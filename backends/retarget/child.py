@@ -98,7 +98,7 @@ def read_rig(armature: bpy.types.Object) -> tuple[Rig, float]:
     world = np.array(armature.matrix_world)
 
     def placed(points: list[Any]) -> np.ndarray:
-        return np.array(points, float).reshape(-1, 3) @ world[:3, :3].T + world[:3, 3]
+        return np.asarray(np.array(points, float).reshape(-1, 3) @ world[:3, :3].T + world[:3, 3])
 
     rig = Rig(
         names=tuple(b.name for b in bones),

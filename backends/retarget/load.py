@@ -50,8 +50,8 @@ def load_character(path: str, armature: str) -> bpy.types.Object:
     return found
 
 
-def open_blend(path: Path, *, use_scripts: bool) -> None:
-    """Open a .blend as the main file. Raises `MotionQueueError`: character_unreadable, blend_too_new."""
+def open_blend(path: Path, *, use_scripts: bool, role: str = "character") -> None:
+    """Open a .blend as the main file. Raises `MotionQueueError`: <role>_unreadable, blend_too_new."""
     import bpy  # noqa: PLC0415
 
     try:
@@ -60,7 +60,7 @@ def open_blend(path: Path, *, use_scripts: bool) -> None:
         if _header_version(path) > bpy.app.version[:2] or "newer" in str(error).lower():
             raise _too_new(path, "") from error
         raise MotionQueueError(
-            "character_unreadable",
+            f"{role}_unreadable",
             f"Blender cannot open {path.name}: {str(error).strip()} Save it again in Blender, or choose another file.",
         ) from error
     if bpy.data.version[:2] > bpy.app.version[:2]:
