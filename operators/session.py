@@ -11,8 +11,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..queue.errors import MotionQueueError
-
 if TYPE_CHECKING:
     from ..app import App
 
@@ -42,6 +40,8 @@ def start() -> App:
     """
     global _app  # noqa: PLW0603 (there is one engine for each Blender)
     if inert():
+        from ..queue.errors import MotionQueueError  # noqa: PLC0415 (as below)
+
         raise MotionQueueError(
             "child_is_inert", "This Blender was started by the queue to do its work; it cannot run a queue of its own."
         )
