@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from motion_queue.queue import Engine, JobSpec, JobState, MotionQueueError, StepSpec, StepState, StepStopped, StopReason
+from motion_queue.queue import Engine, JobSpec, JobState, StepSpec, StepState, StepStopped, StopReason
 
 from .conftest import Make
 from .gates import BOUND, Gate, Instant, ended, error, register, submit, wait_for, wait_state, with_gate
@@ -54,7 +54,8 @@ def test_a_running_job_stops_first(engine: Engine) -> None:
     assert engine.get(job_id).state is JobState.STOPPING
     assert call.asked.wait(BOUND)
     assert call.context.stop_reason is StopReason.CANCEL and call.context.wait_stop(BOUND)
-    call.do(lambda context: pytest.raises(MotionQueueError, context.check))
+    with pytest.raises(StepStopped):
+        call.do(lambda context: context.check())
     call.fail(error("stopped on the way"))
     job = ended(engine, job_id)
     assert job.state is JobState.CANCELLED and job.steps[0].state is StepState.CANCELLED
