@@ -59,14 +59,14 @@ class Ledger:
             fields["error"] = fields["error"].to_json()
         if sync:
             self.seq_of_sync = self.seq
-        self._pending.append(Record(self.seq, self._clock(), name, job.id, fields, steps, sync))
+        self._pending.append(Record(self.seq, round(self._clock(), 3), name, job.id, fields, steps, sync))
 
     def note(self, name: str, *, sync: bool = True, **fields: Json) -> None:
         """A record of the queue itself."""
         self.seq += 1
         if sync:
             self.seq_of_sync = self.seq
-        self._pending.append(Record(self.seq, self._clock(), name, "", fields, None, sync))
+        self._pending.append(Record(self.seq, round(self._clock(), 3), name, "", fields, None, sync))
 
     def flush(self) -> int:
         """Hand what gathered to the journal; returns the number of the newest record."""
@@ -85,10 +85,12 @@ class Ledger:
         values["revision"] = self.seq
         self.seq_of_sync = self.seq
         self.adopt(job)
-        self._pending.append(Record(self.seq, job.created_at, "job_submitted", job.id, job.to_record(), None, True))
+        fields = job.to_record()
+        del fields["id"]  # the record names it
+        self._pending.append(Record(self.seq, job.created_at, "job_submitted", job.id, fields, None, True))
 
-    def adopt(self, job: Job) -> None:
-        """Take in a job that has its record already (recovery)."""
+    def adopt(self, job: Job, *, ordered: bool = False) -> None:
+        """Take in a job that has its record already. `ordered`: it has its place in the order, too."""
         self._arrived += 1
         # A job that comes later never gets a place before one that was there: positions of moved jobs may be higher.
         if job.position > self._arrived:
@@ -106,7 +108,15 @@ class Ledger:
         if job.state in TERMINAL:
             self.finished_order[job.id] = None
         else:
+            if not ordered:
+                self.order.add(order_key(job.id, job.priority, job.position))
             self._enter(job)
+
+    def adopt_many(self, jobs: Sequence[Job]) -> None:
+        """As `adopt`, into an empty ledger, with one sort for their order."""
+        self.order.update([order_key(job.id, job.priority, job.position) for job in jobs if job.state not in TERMINAL])
+        for job in jobs:
+            self.adopt(job, ordered=True)
 
     def remove(self, job_ids: Sequence[str]) -> None:
         """Forget terminal jobs. Their files are nobody's business here."""
@@ -181,7 +191,7 @@ class Ledger:
             return self._page(wanted[0][0], since, offset, limit)
         wanted.sort(key=lambda group: sum(map(len, group)))
         base, others = wanted[0], wanted[1:]
-        arrivals = sorted(arrival for keys in base for arrival in keys) if len(base) > 1 else list(base[0])
+        arrivals = list(base[0]) if len(base) == 1 else sorted(arrival for keys in base for arrival in keys)
         found = [
             job
             for arrival in arrivals
@@ -280,7 +290,6 @@ class Ledger:
             self.finished_order[job.id] = None
 
     def _enter(self, job: Job) -> None:
-        self.order.add(order_key(job.id, job.priority, job.position))
         if job.project_id:
             self._active_in_project[job.project_id] = self._active_in_project.get(job.project_id, 0) + 1
         for step in job.steps:
