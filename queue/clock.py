@@ -72,6 +72,7 @@ class Clock:
                     if mono - health_asked >= _HEALTH_EVERY:
                         health_asked = mono
                         self._ask_health()
+                    self._core.prune()
                     self._core.dispatch()
                     self._core.ledger.flush()
                     wait = self._next_look(now)

@@ -197,9 +197,10 @@ def execute(run: Run, backend: object) -> Outcome:
         name = getattr(backend, "name", type(backend).__name__)
         _log.exception("Backend %s failed on job %s", name, run.job.id)
         run.log("error", f"{type(error).__name__}: {error}")
-        code = getattr(error, "code", "internal")
+        # Errors of this package's other rooms have a code of this kind; SystemExit and HTTP errors have numbers.
+        code = getattr(error, "code", None)
         return MotionQueueError(
-            str(code) if code else "internal",
+            code if isinstance(code, str) and code.isidentifier() else "internal",
             f"The step {run.step.name!r} failed with {type(error).__name__}: {error}. The engine's log has the details.",
         )
     if not isinstance(result, StepResult):
