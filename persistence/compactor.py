@@ -20,9 +20,11 @@ class Compactor:
 
     RETRY = 30.0  # seconds
 
-    def __init__(self, files: FileLayer, folder: Path) -> None:
+    def __init__(self, files: FileLayer, folder: Path, settle: float) -> None:
+        """`settle`: seconds after opening in which the queue that just started gets the processor."""
         self._files = files
         self._folder = folder
+        self._settle = settle
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._wanted = 0
@@ -80,6 +82,8 @@ class Compactor:
         return wait
 
     def _run(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stop.is_set() or self._announced, self._settle)
         while True:
             with self._changed:
                 while not self._stop.is_set() and (self._wanted <= self._done or self._failed):

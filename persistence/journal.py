@@ -21,7 +21,7 @@ from .compaction import prune_segments, write_snapshot
 from .compactor import Compactor
 from .files import FileLayer, OpenFile, OsFiles, store_error, write_all
 from .fold import Fold
-from .lines import FORMAT, encode_line, encode_record
+from .lines import FORMAT, encode_line, encode_record, encode_records
 from .reader import Loaded, load, segment_name
 
 DAMAGED = "damaged"  # folder for copies of damaged files
@@ -30,6 +30,8 @@ _UNSYNCED_MOST = 256 << 10  # bytes of sync=False records that may wait for some
 _SNAPSHOT_STEP_MOST = 16 << 20  # a segment never grows past this before it is folded, however large the snapshot is
 _RETRY_FIRST = 0.05
 _RETRY_LAST = 2.0
+_ENCODED_AT_ONCE = 200  # records; a longer text would keep the interpreter to itself for too long
+_PATIENT = 5  # times group_ms that records gather while nobody waits for them
 _REFUSED_KEPT = 1000
 _log = logging.getLogger("motion_queue.journal")
 
@@ -37,8 +39,10 @@ _log = logging.getLogger("motion_queue.journal")
 class FileJournal:
     """A journal in a folder. One process may have it open: hold the folder's lock (`state.StateFolder`) meanwhile.
 
-    `group_ms`: while records stream in, commits begin at least this far apart; one after a pause is written at once.
+    `group_ms`: while records stream in, commits begin at least this far apart (five times that while nobody waits for them); one
+    after a pause is written at once.
     `snapshot_after_bytes`: a segment of that size is folded into the snapshot; more, up to 16 MiB, when the snapshot is large.
+    `settle_seconds`: how long after opening nothing is folded yet.
     `lazy_seconds`: how long records with sync=False may wait to be written when nothing else is.
     Records and what they hold must not be changed after `append`.
     """
@@ -49,8 +53,9 @@ class FileJournal:
         *,
         files: FileLayer | None = None,
         group_ms: float = 2.0,
-        snapshot_after_bytes: int = 2 << 20,
+        snapshot_after_bytes: int = 4 << 20,
         lazy_seconds: float = 1.0,
+        settle_seconds: float = 3.0,
     ) -> None:
         self.folder = folder
         self._files: FileLayer = files or OsFiles()
@@ -73,7 +78,7 @@ class FileJournal:
         self._listeners: list[tuple[Callable[[Sequence[Record]], None], Callable[[StoreError | None], None]]] = []
         self._writer: threading.Thread | None = None
         self._live = _Live(self._files, folder)
-        self._compactor = Compactor(self._files, folder)
+        self._compactor = Compactor(self._files, folder, settle_seconds)
 
     # -- the contract ---------------------------------------------------------------------------------------------------
 
@@ -213,8 +218,10 @@ class FileJournal:
                 if self._closing:
                     break
                 if self._hurry and (self._waiting or unsynced):
-                    # In a stream, let records gather for a moment: one sync for many. After a pause there is no delay.
-                    early = began + self._group - time.monotonic()
+                    # In a stream, let records gather for a moment: one sync for many. After a pause there is no delay, and
+                    # where somebody waits only a short one.
+                    gather = self._group if self._sync_wanted > self._durable else _PATIENT * self._group
+                    early = began + gather - time.monotonic()
                     if early <= 0:
                         break
                     self._changed.wait(early)
@@ -233,6 +240,18 @@ class FileJournal:
             return records, sync, self._closing
 
     def _encode(self, records: list[Record], pending: _Pending) -> None:
+        for start in range(0, len(records), _ENCODED_AT_ONCE):
+            group = records[start : start + _ENCODED_AT_ONCE]
+            lines = encode_records(group)
+            if lines is None:
+                self._encode_singly(group, pending)
+            else:
+                pending.data += lines
+                pending.records += group
+                pending.last_seq = group[-1].seq
+
+    def _encode_singly(self, records: list[Record], pending: _Pending) -> None:
+        """One of them cannot be stored: find it, refuse it, and keep the others."""
         for record in records:
             try:
                 pending.data.append(encode_record(record))

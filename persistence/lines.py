@@ -11,8 +11,9 @@ that an old program recognises a newer file and leaves it alone.
 from __future__ import annotations
 
 import json
+import secrets
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from operator import add
 from typing import Any, NoReturn
@@ -42,6 +43,8 @@ def _no_constant(text: str) -> NoReturn:
 
 # check_circular=False: a circle ends in RecursionError instead, and every record is encoded a tenth faster.
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":"), default=_plain).encode
+_MARKER = secrets.token_hex(16)
+_DIVIDER = f',"{_MARKER}",'.encode("ascii")
 _decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
@@ -53,23 +56,50 @@ def encode_line(value: Mapping[str, Json], most: int = MAX_RECORD, deepest: int 
         raise StoreError(
             "record_invalid", f"A record holds something JSON cannot express: {error}. It was not stored."
         ) from error
+    return _line(body, most, deepest)
+
+
+def encode_record(record: Record) -> bytes:
+    return encode_line(_value(record))
+
+
+def encode_records(records: Sequence[Record]) -> list[bytes] | None:
+    """The lines of many records, or None when one of them cannot be stored: then encode each by itself.
+
+    One call of the encoder for all of them saves a third of the time: a marker that no record can contain divides its text.
+    """
+    values: list[Json] = []
+    for record in records:
+        values.append(_value(record))
+        values.append(_MARKER)
+    try:
+        bodies = f"{_encode(values)[1:-1]},".encode("ascii").split(_DIVIDER)
+        bodies.pop()  # what follows the last divider: nothing
+        return [_line(body[1:], MAX_RECORD, MAX_RECORD_DEPTH) for body in bodies] if len(bodies) == len(records) else None
+    except (TypeError, ValueError, RecursionError, StoreError):
+        return None
+
+
+def _value(record: Record) -> dict[str, Json]:
+    value = {"seq": record.seq, "at": record.at, "name": record.name, "job": record.job, "fields": record.fields}
+    if record.steps:
+        value["steps"] = record.steps
+    return value
+
+
+def _line(body: bytes, most: int, deepest: int) -> bytes:
+    """`body`: an object's text without its opening brace."""
     if len(body) > most - _BODY:
         raise StoreError(
             "record_too_large",
             f"A record of {len(body)} bytes is over the limit of {most}; it was not stored. Keep large data in files.",
         )
-    if body.count(b"{") + body.count(b"[") >= deepest and depth_of(value) > deepest:
+    # Braces inside strings count too: then the text is looked at again.
+    if body.count(b"{") + body.count(b"[") >= deepest and depth_of(_decode("{" + body.decode("ascii"))) > deepest:
         raise StoreError(
             "record_invalid", f"A record is nested deeper than {deepest} levels; it was not stored. Make its payload flatter."
         )
     return b'{"crc":"%08x",%b\n' % (crc32(body), body)
-
-
-def encode_record(record: Record) -> bytes:
-    value = {"seq": record.seq, "at": record.at, "name": record.name, "job": record.job, "fields": record.fields}
-    if record.steps:
-        value["steps"] = record.steps
-    return encode_line(value)
 
 
 def line_ok(line: bytes) -> bool:

@@ -32,6 +32,8 @@ from .states import Trigger, after
 _log = logging.getLogger(__name__)
 
 _WORTH_LEARNING = 0.01  # seconds
+_SHORT = 0.0005  # seconds: a step that takes less costs less than starting it
+_STREAM = 20  # that many short steps in a row, on all threads, are a stream
 
 
 class Core:
@@ -68,6 +70,7 @@ class Core:
         self._pool = WorkerPool()
         self._token_prefix = uuid.uuid4().hex[:12]
         self._tokens = 0
+        self._short_steps = 0  # in a row, on all threads
         self._random = random.Random()  # jitter only
 
     # ------------------------------------------------------------------ for running steps (RunOwner)
@@ -101,6 +104,12 @@ class Core:
 
     def enqueue(self, job: Job) -> None:
         """Put the job's next step in line. Called in every state in which it should run when its turn comes."""
+        waiting = self._line_up(job)
+        if waiting is not None:
+            self.scheduler.add(job.id, waiting)
+
+    def _line_up(self, job: Job) -> Waiting | None:
+        """What the scheduler has to know of the job's next step; None when it comes later (`not_before`) or can never run."""
         step = job.current
         if step is None:
             raise AssertionError(f"job {job.id} has no step left to run")
@@ -110,27 +119,21 @@ class Core:
         if job.not_before is not None and job.not_before > time.time():
             self.delayed[job.id] = job.not_before
             self.wake.set()
-            return
+            return None
         if not self.registry.has_backend(step.backend):
             # A recovered job whose add-on is not there (yet). Submitting one is refused.
             self.scheduler.hold_backend(step.backend)
         memory = self.forecaster.estimate(job, step).memory_mb
         budget = self.limits.memory_mb
         if budget and memory > budget:
-            self.fail(
-                job,
-                step,
-                MotionQueueError(
-                    "memory_budget",
-                    f"The step {step.name!r} expects to take {memory:.0f} MB and the memory limit is {budget:.0f} MB. "
-                    "Raise the limit, or make the work smaller (resolution, samples).",
-                ),
+            error = MotionQueueError(
+                "memory_budget",
+                f"The step {step.name!r} expects to take {memory:.0f} MB and the memory limit is {budget:.0f} MB. "
+                "Raise the limit, or make the work smaller (resolution, samples).",
             )
-            return
-        self.scheduler.add(
-            job.id,
-            Waiting(order_key(job.id, job.priority, job.position), step.lane, step.backend, memory, step.exclusive_key),
-        )
+            self.fail(job, step, error)
+            return None
+        return Waiting(order_key(job.id, job.priority, job.position), step.lane, step.backend, memory, step.exclusive_key)
 
     def unqueue(self, job: Job) -> None:
         self.scheduler.discard(job.id)
@@ -150,6 +153,7 @@ class Core:
         if step is None:
             raise AssertionError(f"job {job_id} was scheduled without a step to run")
         index = job.steps.index(step)
+        step = job.own_steps()[index]
         self._tokens += 1
         run = Run(self, job, index, f"{self._token_prefix}-{self._tokens}")
         self.runs[job_id] = run
@@ -157,7 +161,7 @@ class Core:
         if self.clock_sleeps:
             self.clock_sleeps = False
             self.wake.set()
-        now = time.time()
+        now = round(time.time(), 3)  # what is journaled, as it will be read again
         changes: dict[str, Json] = {"state": StepState.RUNNING, "started_at": now}
         if not step.attempt:
             changes["attempt"] = 1
@@ -176,29 +180,43 @@ class Core:
         while run is not None:
             if run.abandoned:
                 return
-            job_id = run.job.id
             backend = self.registry.backend(run.step.backend)
+            began = time.perf_counter()
             outcome = execute(run, backend)
+            short = time.perf_counter() - began < _SHORT
             del backend
+            # In a stream of steps that take no time, threads would do little but hand the lock to each other.
+            crowded = not self.lock.acquire(blocking=False)
+            if crowded:
+                self.lock.acquire()
             try:
-                with self.lock:
-                    run = self.finish(run, outcome)
+                self._short_steps = self._short_steps + 1 if short else 0
+                run = self.finish(run, outcome, stream=self._short_steps > _STREAM, crowded=crowded)
             except Exception:
                 # Nobody looks at the executor's futures: without this line a mistake in here would leave no trace.
-                _log.critical("Job %s: the end of a step could not be processed", job_id, exc_info=True)
+                _log.critical("The end of a step could not be processed", exc_info=True)
                 raise
+            finally:
+                self.lock.release()
             self.write_log_lines()
 
-    def finish(self, run: Run, outcome: Outcome) -> Run | None:
-        """Take the outcome of a step; returns the step that this thread runs next, if any."""
+    def finish(self, run: Run, outcome: Outcome, *, stream: bool = False, crowded: bool = False) -> Run | None:
+        """Take the outcome of a step; returns the step that this thread runs next, if any.
+
+        In a stream of very short steps this thread leaves the next step to another one where they are in each other's way, and
+        starting further threads to the clock's next look.
+        """
         if run.abandoned:
             # Someone else has the job by now. The late result counts for nothing.
             _log.info("Job %s: a late result of step %s (attempt given up) was refused", run.job.id, run.step.name)
             return None
         self.settle(run, outcome)
         self.prune()
-        mine = None if self.closing else self.next_run()
-        self.dispatch()
+        mine = None
+        if not self.closing and not (stream and crowded and self.runs):
+            mine = self.next_run()
+        if not stream:
+            self.dispatch()
         self.ledger.flush()
         if self.closing or self.held:
             self.changed.notify_all()
@@ -240,7 +258,7 @@ class Core:
 
     def complete_step(self, job: Job, run: Run, result: StepResult, changes: dict[str, Json]) -> None:
         step = run.step
-        changes |= {"state": StepState.COMPLETED, "progress": 1.0, "completed_at": time.time()}
+        changes |= {"state": StepState.COMPLETED, "progress": 1.0, "completed_at": round(time.time(), 3)}
         values = step.__dict__
         values.update(changes)
         if result.artefacts:
@@ -336,8 +354,10 @@ class Core:
         value = error.as_job_error()
         steps: dict[str, dict[str, Json]] = {}
         if step is not None:
+            index = job.steps.index(step)
+            step = job.own_steps()[index]
             step.__dict__.update(state=StepState.FAILED, error=value)
-            steps[str(job.steps.index(step))] = {"state": StepState.FAILED, "error": value.to_json()}
+            steps[str(index)] = {"state": StepState.FAILED, "error": value.to_json()}
             if step.optional:
                 self.go_on(job, steps, "step_failed")
                 return
@@ -347,14 +367,14 @@ class Core:
 
     def end(self, job: Job, name: str, state: JobState, steps: dict[str, dict[str, Json]], **fields: Any) -> None:
         """A terminal state: it never changes again."""
-        for index, step in enumerate(job.steps) if job.current else ():
+        for index, step in enumerate(job.own_steps()) if job.current else ():
             if step.state is StepState.PENDING:
                 step.__dict__["state"] = StepState.SKIPPED
                 steps.setdefault(str(index), {})["state"] = StepState.SKIPPED
         if job.pause_requested:
             fields["pause_requested"] = False
-        now = time.time()
-        waited = None if job.started_at is None else job.started_at - job.queued_at
+        now = round(time.time(), 3)
+        waited = None if job.started_at is None else job.started_at - (job.queued_at or job.created_at)
         self.ledger.change(name, job, steps or None, state=state, completed_at=now, **fields)
         self.expiring.pop(job.id, None)
         self.meter.ended(str(state), waited, job.processing_time)
@@ -486,12 +506,14 @@ class Core:
 
         `clean`: that process closed its queue, and a job between two steps has nothing to recover from.
         """
+        entries: list[tuple[str, Waiting]] = []
         for key in list(self.ledger.order):
             job = self.ledger.jobs[key[2]]
             if job.state in (JobState.RUNNING, JobState.STOPPING):
                 self.recover(job, clean=clean)
-            if job.state is JobState.QUEUED:
-                self.enqueue(job)
+            if job.state is JobState.QUEUED and (waiting := self._line_up(job)) is not None:
+                entries.append((job.id, waiting))
+        self.scheduler.add_many(entries)
 
     def recover(self, job: Job, *, clean: bool) -> None:
         crashed: dict[str, dict[str, Json]] = {}

@@ -6,12 +6,14 @@ It knows backends, the journal and the artefact store only by their protocols, d
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +25,7 @@ from .errors import MotionQueueError, StoreError
 from .ledger import states_of
 from .memory_journal import MemoryJournal
 from .metrics import Metrics
-from .model import DEFAULT_PRIORITY, Job, JobSpec, Limits, Page, Step, Ticket
+from .model import DEFAULT_PRIORITY, Job, JobSpec, Limits, Page, PristineSteps, Ticket
 from .pool import THREADS
 from .scheduler import order_key
 from .states import TERMINAL, Trigger, after
@@ -85,29 +87,36 @@ class Engine:
 
         Register backends and workflows before: recovered jobs of a backend that comes later wait for it.
         """
-        recovered = self._core.journal.open()
-        self._core.journal.listen(self._on_durable, self._on_journal_error)
-        with self._core.lock:
-            self._core.ledger.seq = recovered.last_seq
-            self._core.durable = recovered.last_seq
+        with _collector_off():
+            notes = self._take_up()
+        for note in notes:
+            _log.warning("%s", note)
+
+    def _take_up(self) -> list[str]:
+        """Read the journal and continue what it holds; returns notes for people."""
+        core = self._core
+        recovered = core.journal.open()
+        core.journal.listen(self._on_durable, self._on_journal_error)
+        with core.lock:
+            core.ledger.seq = recovered.last_seq
+            core.durable = recovered.last_seq
             self._first_event = recovered.last_seq + 1
             notes = list(recovered.notes)
             self._load_meta(recovered.meta, notes)
+            jobs = []
             for job_id, record in recovered.jobs.items():
                 try:
-                    job = Job.from_record({**record, "id": job_id})
+                    jobs.append(Job.from_record({**record, "id": job_id}))
                 except (KeyError, TypeError, ValueError) as error:
                     notes.append(f"Job {job_id} could not be read ({type(error).__name__}: {error}) and was left out.")
-                    continue
-                self._core.ledger.adopt(job)
+            core.ledger.adopt_many(jobs)
             self.recovery_notes = tuple(notes)
-            self._core.recover_unfinished(clean=recovered.clean)
-            self._core.prune()
-            self._core.dispatch()
-            self._core.ledger.flush()
+            core.recover_unfinished(clean=recovered.clean)
+            core.prune()
+            core.dispatch()
+            core.ledger.flush()
             self._clock.start()
-        for note in notes:
-            _log.warning("%s", note)
+        return notes
 
     def begin_close(self) -> None:
         """Start nothing more and ask every running step to stop. `close` does this too; call it to end children meanwhile."""
@@ -141,7 +150,11 @@ class Engine:
         core.write_log_lines()
         self._clock.join(max(0.1, deadline - time.monotonic()))
         clean = core.end_threads(deadline)
-        core.journal.close(max(0.2, deadline - time.monotonic()))
+        try:
+            core.journal.close(max(0.2, deadline - time.monotonic()))
+        except StoreError as error:
+            _log.error("The journal could not be closed cleanly: %s", error)
+            return False
         return clean
 
     # ------------------------------------------------------------------ registering
@@ -183,7 +196,7 @@ class Engine:
     def submit_many(self, specs: Sequence[JobSpec]) -> Ticket:
         """Queue jobs in one durable write: all of them, or none and an error."""
         core = self._core
-        now = time.time()
+        now = round(time.time(), 3)
         with core.lock:
             self._refuse_if_closing()
             # First everything that may be refused, so that a batch is taken whole or not at all.
@@ -199,16 +212,15 @@ class Engine:
                         ids.append(known)
                         continue
                 planned = core.registry.plan(spec)
-                job = _new_job(spec, planned, now)
+                job = _new_job(spec, planned.steps, now)
                 if job.id in core.ledger.jobs or job.id in new:
                     raise MotionQueueError(
                         "duplicate_id", f"A job with the id {job.id!r} exists already; leave the id empty or choose another."
                     )
                 if spec.idempotency_key:
                     same[identity] = job.id
-                steps = tuple([step for step, _lane in planned if step.exclusive_key])
-                if steps:
-                    exclusive.append(steps)
+                if any(step.exclusive_key for step in planned.specs):
+                    exclusive.append(planned.specs)
                 new[job.id] = job
                 ids.append(job.id)
             self._check_room(new.values(), exclusive)
@@ -526,14 +538,14 @@ class Engine:
         for steps in exclusive:
             for step in steps:
                 key = step.exclusive_key
-                if step.on_conflict == "reject" and (key in taken or ledger.wants_key(key)):
+                if key and step.on_conflict == "reject" and (key in taken or ledger.wants_key(key)):
                     raise MotionQueueError(
                         "key_taken",
                         f"Another job holds or waits for {key!r}, and only one may. Wait for it, or cancel it.",
                         details={"exclusive_key": key},
                         retryable=True,
                     )
-            taken.update(step.exclusive_key for step in steps)
+            taken.update(step.exclusive_key for step in steps if step.exclusive_key)
 
     def _refuse_if_closing(self) -> None:
         if self._core.closing:
@@ -627,13 +639,25 @@ class Engine:
                     _log.exception("The completion callback of job %s failed", job_id)
 
 
-def _new_job(spec: JobSpec, planned: Sequence[tuple[StepSpec, str]], now: float) -> Job:
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Taking up thousands of jobs makes a lot of objects and no garbage: looking for it takes longer than the rest."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _new_job(spec: JobSpec, steps: PristineSteps, now: float) -> Job:
     job = Job()
     values: dict[str, Any] = job.__dict__
     values["id"] = spec.id or str(uuid.UUID(bytes=os.urandom(16), version=4))
     values["workflow"] = spec.workflow
-    values["steps"] = tuple([Step.from_spec(step, lane) for step, lane in planned])
-    values["created_at"] = values["queued_at"] = now
+    values["steps"] = steps
+    values["created_at"] = now
     for name in _COPIED:
         value = getattr(spec, name)
         if value:

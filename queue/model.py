@@ -8,7 +8,7 @@ record is that dictionary. Only the engine changes one, under its lock; callers 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -108,6 +108,19 @@ class Step:
         return step
 
 
+class PristineSteps(tuple[Step, ...]):
+    """The steps of a plan before anything happened to them, shared by all jobs that wait with that plan."""
+
+    record: list[dict[str, Json]]
+
+    @classmethod
+    def from_plan(cls, planned: Iterable[tuple[StepSpec, str]]) -> PristineSteps:
+        """From steps and their lanes."""
+        steps = cls(Step.from_spec(spec, lane) for spec, lane in planned)
+        steps.record = [step.to_record() for step in steps]
+        return steps
+
+
 class Job:
     """What a person asked for: one row, one priority, one cancel button. Times are seconds since the epoch (UTC)."""
 
@@ -136,7 +149,7 @@ class Job:
     pause_requested: bool = False
     source: Mapping[str, Json] = _NO_MAPPING  # {"blend": path, "scene": name}
     created_at: float = 0.0
-    queued_at: float = 0.0
+    queued_at: float = 0.0  # 0: when it was created
     started_at: float | None = None
     last_progress_at: float | None = None
     completed_at: float | None = None
@@ -184,6 +197,12 @@ class Job:
     def finished(self) -> bool:
         return self.state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
 
+    def own_steps(self) -> tuple[Step, ...]:
+        """The steps, no longer shared with other jobs: call it before one is changed."""
+        if type(self.steps) is PristineSteps:
+            self.__dict__["steps"] = tuple([copy.copy(step) for step in self.steps])
+        return self.steps
+
     def copy(self) -> Job:
         """An independent copy for a caller. Payloads are shared: nobody changes them."""
         other = copy.copy(self)
@@ -193,7 +212,8 @@ class Job:
     def to_record(self) -> dict[str, Json]:
         """All fields that differ from their defaults, as JSON values."""
         values = dict(self.__dict__)
-        values["steps"] = [step.to_record() for step in self.steps]
+        steps = self.steps
+        values["steps"] = steps.record if type(steps) is PristineSteps else [step.to_record() for step in steps]
         if "inputs" in values:
             values["inputs"] = [i.to_json() for i in self.inputs]
         if values.get("error") is not None:
@@ -275,7 +295,7 @@ class Job:
             "recovered": self.recovered,
             "source": dict(self.source),
             "created_at": iso(self.created_at),
-            "queued_at": iso(self.queued_at),
+            "queued_at": iso(self.queued_at or self.created_at),
             "started_at": iso(self.started_at),
             "last_progress_at": iso(self.last_progress_at),
             "completed_at": iso(self.completed_at),

@@ -5,12 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from .contract import Backend, Json, StepSpec, Workflow
 from .errors import MotionQueueError
-from .model import JobSpec
+from .model import JobSpec, PristineSteps
 
 _MAX_STEPS = 50
+
+
+class Plan(NamedTuple):
+    """What a workflow makes of a payload."""
+
+    specs: tuple[StepSpec, ...]
+    steps: PristineSteps
 
 
 class Registry:
@@ -19,7 +27,7 @@ class Registry:
     def __init__(self) -> None:
         self._backends: dict[str, Backend] = {}
         self._workflows: dict[str, Workflow] = {}
-        self._plans: dict[str, tuple[tuple[StepSpec, str], ...]] = {}  # of workflows whose steps do not depend on the payload
+        self._plans: dict[str, Plan] = {}  # of workflows whose steps do not depend on the payload
 
     def add_backend(self, backend: Backend) -> None:
         if not isinstance(backend, Backend):
@@ -55,7 +63,7 @@ class Registry:
     def backend(self, name: str) -> Backend:
         return self._backends[name]
 
-    def plan(self, spec: JobSpec) -> tuple[tuple[StepSpec, str], ...]:
+    def plan(self, spec: JobSpec) -> Plan:
         """The steps of a new job, each with its lane; or the error for which the job is refused."""
         if isinstance(spec.priority, bool) or not isinstance(spec.priority, int) or not 0 <= spec.priority <= 100:
             raise MotionQueueError("bad_priority", f"Priority {spec.priority!r} is not a whole number between 0 and 100.")
@@ -77,7 +85,7 @@ class Registry:
             self._plans[spec.workflow] = planned
         return planned
 
-    def _with_lanes(self, workflow: Workflow, payload: Mapping[str, Json]) -> tuple[tuple[StepSpec, str], ...]:
+    def _with_lanes(self, workflow: Workflow, payload: Mapping[str, Json]) -> Plan:
         steps = workflow.steps if workflow.plan is None else tuple(workflow.plan(payload))
         if workflow.plan is not None:
             _check_steps(workflow.name, steps)
@@ -90,7 +98,7 @@ class Registry:
                     f"No backend {step.backend!r} is registered for the step {step.name!r}; install or enable what provides it.",
                 )
             planned.append((step, step.lane or backend.lane))
-        return tuple(planned)
+        return Plan(tuple(steps), PristineSteps.from_plan(planned))
 
 
 def _check_steps(workflow: str, steps: Sequence[StepSpec]) -> None:

@@ -145,7 +145,7 @@ def build(folder: Path, told: Told, chance: random.Random) -> Engine:
 
     engine = Engine(
         # Small segments: some kills are to hit the making of a snapshot.
-        journal=FileJournal(folder, snapshot_after_bytes=30_000),
+        journal=FileJournal(folder, snapshot_after_bytes=30_000, settle_seconds=0.0),
         store=store,
         limits=Limits(
             total=4, lanes={"cpu": 2, "blender": 2}, retry_base=0.01, finished_kept=1_000_000, max_crashes=0, max_queued=1_000_000

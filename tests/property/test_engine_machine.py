@@ -175,7 +175,7 @@ class EngineMachine(RuleBasedStateMachine):
         model = self.model
         self.gate = Gate(obeys=False)
         self.engine = Engine(
-            journal=FileJournal(Path(self.folder.name), group_ms=0.0, snapshot_after_bytes=20_000),
+            journal=FileJournal(Path(self.folder.name), group_ms=0.0, snapshot_after_bytes=20_000, settle_seconds=0.0),
             limits=Limits(
                 total=model.total, lanes=model.lanes, memory_mb=model.memory, retry_base=0.0, finished_kept=10_000, grace=1000.0
             ),

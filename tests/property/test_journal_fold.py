@@ -80,7 +80,7 @@ def test_folding_segments_into_snapshots_equals_the_plain_fold(actions: list[obj
 def test_a_running_journal_that_rotates_and_folds_by_itself_equals_the_plain_fold(actions: list[object], size: int) -> None:
     files = FaultyFiles()
     records: list[Record] = []
-    journal = FileJournal(FOLDER, files=files, snapshot_after_bytes=size, group_ms=0)
+    journal = FileJournal(FOLDER, files=files, snapshot_after_bytes=size, settle_seconds=0.0, group_ms=0)
     journal.open()
     for action in actions:
         if isinstance(action, tuple):
@@ -92,7 +92,7 @@ def test_a_running_journal_that_rotates_and_folds_by_itself_equals_the_plain_fol
             assert journal.compact(10)
         else:
             journal.close()
-            journal = FileJournal(FOLDER, files=files, snapshot_after_bytes=size, group_ms=0)
+            journal = FileJournal(FOLDER, files=files, snapshot_after_bytes=size, settle_seconds=0.0, group_ms=0)
             assert journal.open().clean
     journal.close()
     recovered = load(FOLDER, files).recovered

@@ -149,7 +149,7 @@ def test_a_record_that_is_no_json_is_refused_and_the_others_are_stored(opened: t
 
 
 def test_many_threads_append_and_wait_and_nothing_is_lost_or_out_of_order(tmp_path: Path) -> None:
-    journal, listener = FileJournal(tmp_path, snapshot_after_bytes=20_000), Listener()
+    journal, listener = FileJournal(tmp_path, snapshot_after_bytes=20_000, settle_seconds=0.0), Listener()
     journal.listen(listener.durable, listener.error)
     journal.open()
     numbers = iter(range(1, 100_000))
@@ -278,7 +278,7 @@ def test_the_power_may_fail_at_any_moment_and_nothing_acknowledged_is_lost() -> 
         acknowledged = 0
         records: list[Record] = []
         for _ in range(3):  # a machine that loses its power again and again
-            journal = FileJournal(FOLDER, files=files, snapshot_after_bytes=1500)
+            journal = FileJournal(FOLDER, files=files, snapshot_after_bytes=1500, settle_seconds=0.0)
             try:
                 recovered = journal.open()
             except StoreError as error:
@@ -320,7 +320,7 @@ def _append_until_dark(journal: FileJournal, files: FaultyFiles, records: list[R
 
 
 def test_the_length_is_bounded_and_old_files_go(tmp_path: Path) -> None:
-    journal = FileJournal(tmp_path, snapshot_after_bytes=5000)
+    journal = FileJournal(tmp_path, snapshot_after_bytes=5000, settle_seconds=0.0)
     journal.open()
     for seq in range(1, 2000):
         record = submitted(seq, f"job{seq}") if seq < 5 else Record(seq, 1.0, "x", "job1", {"n": seq, "text": "y" * 50})
@@ -342,7 +342,7 @@ def test_the_length_is_bounded_and_old_files_go(tmp_path: Path) -> None:
 
 
 def test_reading_while_the_owner_writes_and_compacts_is_always_consistent(tmp_path: Path) -> None:
-    journal = FileJournal(tmp_path, snapshot_after_bytes=3000)
+    journal = FileJournal(tmp_path, snapshot_after_bytes=3000, settle_seconds=0.0)
     journal.open()
     stop = threading.Event()
 
@@ -405,7 +405,7 @@ import os, sys
 from pathlib import Path
 from motion_queue.persistence.journal import FileJournal
 from motion_queue.queue.contract import Record
-journal = FileJournal(Path(sys.argv[1]), snapshot_after_bytes=4000)
+journal = FileJournal(Path(sys.argv[1]), snapshot_after_bytes=4000, settle_seconds=0.0)
 seq = journal.open().last_seq
 while True:
     seq += 1
