@@ -39,8 +39,8 @@ class Call:
         self.asked = threading.Event()  # to stop
         self.left = threading.Event()  # the backend has returned or raised
         self._orders: queue.SimpleQueue[Callable[[], StepResult | None]] = queue.SimpleQueue()
-        context.on_stop(self._on_stop)
         self._obeys = obeys
+        context.on_stop(self._on_stop)
 
     def _on_stop(self, reason: StopReason) -> None:
         self.asked.set()
