@@ -73,6 +73,7 @@ class Engine:
         self._on_finished = on_finished
         self._events: deque[Record] = deque(maxlen=checked.events_kept)
         self._closed = False
+        self._storage_error: StoreError | None = None  # while the journal cannot be written
         self._first_event = 1  # the oldest event that can be replayed
         self._channel = Channel()
         self._clock = Clock(self._core, self._channel)
@@ -198,7 +199,7 @@ class Engine:
         core = self._core
         now = round(time.time(), 3)
         with core.lock:
-            self._refuse_if_closing()
+            self._refuse_if_not_open()
             # First everything that may be refused, so that a batch is taken whole or not at all.
             ids: list[str] = []
             new: dict[str, Job] = {}
@@ -547,11 +548,14 @@ class Engine:
                     )
             taken.update(step.exclusive_key for step in steps if step.exclusive_key)
 
-    def _refuse_if_closing(self) -> None:
+    def _refuse_if_not_open(self) -> None:
         if self._core.closing:
             raise MotionQueueError("closing", "The queue is closing and takes no more jobs.", retryable=True)
         if not self._clock.started:
             raise MotionQueueError("not_started", "Call start() before the first job.")
+        if self._storage_error is not None:
+            error = self._storage_error
+            raise StoreError(error.code, error.message, details=error.details, retryable=True)
 
     def _ticket(self, job_ids: Iterable[str]) -> Ticket:
         return Ticket(tuple(job_ids), self._core.ledger.flush(), self._core.journal.wait)
@@ -594,6 +598,7 @@ class Engine:
 
     def _on_journal_error(self, error: StoreError | None) -> None:
         with self._core.lock:
+            self._storage_error = error
             if error is None:
                 _log.warning("The journal can be written again")
                 self._core.unhold("storage")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from motion_queue.persistence.journal import FileJournal
 from motion_queue.queue import Engine, JobState, StoreError
 
@@ -48,6 +49,9 @@ def test_jobs_that_are_not_safe_fail_with_the_stores_code_and_the_queue_goes_on_
     assert caught.value.code == code
     while "storage" not in engine.held:
         gate.of(running).context.wait_stop(0.001)
+    with pytest.raises(StoreError) as refused:
+        submit(engine)
+    assert refused.value.code == code and refused.value.retryable
     gate.of(running).finish()
     job = engine.get(unsafe)
     assert job.state is JobState.FAILED and job.error is not None and job.error.code == code
