@@ -123,17 +123,35 @@ class Core:
         if not self.registry.has_backend(step.backend):
             # A recovered job whose add-on is not there (yet). Submitting one is refused.
             self.scheduler.hold_backend(step.backend)
-        memory = self.forecaster.estimate(job, step).memory_mb
-        budget = self.limits.memory_mb
-        if budget and memory > budget:
-            error = MotionQueueError(
-                "memory_budget",
-                f"The step {step.name!r} expects to take {memory:.0f} MB and the memory limit is {budget:.0f} MB. "
-                "Raise the limit, or make the work smaller (resolution, samples).",
-            )
-            self.fail(job, step, error)
-            return None
-        return Waiting(order_key(job.id, job.priority, job.position), step.lane, step.backend, memory, step.exclusive_key)
+        memory = 0.0
+        if budget := self.limits.memory_mb:
+            memory = self.forecaster.estimate(job, step).memory_mb
+            if memory > budget:
+                error = MotionQueueError(
+                    "memory_budget",
+                    f"The step {step.name!r} expects to take {memory:.0f} MB and the memory limit is {budget:.0f} MB. "
+                    "Raise the limit, or make the work smaller (resolution, samples).",
+                )
+                self.fail(job, step, error)
+                return None
+        return self._waiting(job, step, memory)
+
+    @staticmethod
+    def _waiting(job: Job, step: Step, memory_mb: float) -> Waiting:
+        return Waiting(order_key(job.id, job.priority, job.position), step.lane, step.backend, memory_mb, step.exclusive_key)
+
+    def ask_for_memory(self) -> None:
+        """A memory budget came: without one nobody asked what steps take. What does not fit waits for more."""
+        for key in list(self.ledger.order):
+            job = self.ledger.jobs[key[2]]
+            step = job.current
+            if step is None:
+                continue
+            if self.scheduler.is_waiting(job.id):
+                self.scheduler.discard(job.id)
+                self.scheduler.add(job.id, self._waiting(job, step, self.forecaster.estimate(job, step).memory_mb))
+            elif job.id in self.runs:
+                self.scheduler.takes(job.id, self.forecaster.estimate(job, step).memory_mb)
 
     def unqueue(self, job: Job) -> None:
         self.scheduler.discard(job.id)

@@ -429,8 +429,11 @@ class Engine:
     def set_limits(self, **changes: Any) -> Limits:
         """Change fields of `Limits` while jobs run. Returns the new limits."""
         with self._core.lock:
-            self._core.limits = limits = _checked(replace(self._core.limits, **changes))
+            before, limits = self._core.limits, _checked(replace(self._core.limits, **changes))
+            self._core.limits = limits
             self._core.scheduler.set_limits(total=limits.total, lanes=limits.lanes, memory_mb=limits.memory_mb)
+            if limits.memory_mb and not before.memory_mb:
+                self._core.ask_for_memory()
             if self._events.maxlen != limits.events_kept:
                 self._events = deque(self._events, maxlen=limits.events_kept)
                 self._note_first_event()

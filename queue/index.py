@@ -27,6 +27,13 @@ class ArrivalIndex:
         else:
             self._newest = number
 
+    def add_many(self, numbers: list[int]) -> None:
+        """As `add`, for numbers in ascending order."""
+        if numbers:
+            self.add(numbers[0])
+            self._numbers.update(dict.fromkeys(numbers))
+            self._newest = max(self._newest, numbers[-1])
+
     def remove(self, number: int) -> None:
         del self._numbers[number]
 

@@ -89,34 +89,47 @@ class Ledger:
         del fields["id"]  # the record names it
         self._pending.append(Record(self.seq, job.created_at, "job_submitted", job.id, fields, None, True))
 
-    def adopt(self, job: Job, *, ordered: bool = False) -> None:
-        """Take in a job that has its record already. `ordered`: it has its place in the order, too."""
+    def adopt(self, job: Job) -> None:
+        """Take in a job that has its record already."""
+        self._admit(job)
+        for name in self._index_names(job):
+            self._index(name).add(self._arrivals[job.id])
+        self._all.add(self._arrivals[job.id])
+        if job.state not in TERMINAL:
+            self.order.add(order_key(job.id, job.priority, job.position))
+
+    def adopt_many(self, jobs: Sequence[Job]) -> None:
+        """As `adopt`, with one sort for the order of all and one step per index."""
+        by_index: dict[tuple[str, str], list[int]] = {}
+        for job in jobs:
+            self._admit(job)
+            arrival = self._arrived
+            for name in self._index_names(job):
+                numbers = by_index.get(name)
+                if numbers is None:
+                    by_index[name] = [arrival]
+                else:
+                    numbers.append(arrival)
+        for name, numbers in by_index.items():
+            self._index(name).add_many(numbers)
+        self._all.add_many([self._arrivals[job.id] for job in jobs])
+        self.order.update([order_key(job.id, job.priority, job.position) for job in jobs if job.state not in TERMINAL])
+
+    def _admit(self, job: Job) -> None:
+        """Everything about a new job but its places in indexes and order."""
         self._arrived += 1
         # A job that comes later never gets a place before one that was there: positions of moved jobs may be higher.
         if job.position > self._arrived:
             self._arrived = int(job.position)
-        arrival = self._arrived
         self.jobs[job.id] = job
-        self._arrivals[job.id] = arrival
-        self._by_arrival[arrival] = job
-        self._all.add(arrival)
-        for index in self._index_names(job):
-            self._index(index).add(arrival)
-        self._index(("state", str(job.state))).add(arrival)
+        self._arrivals[job.id] = self._arrived
+        self._by_arrival[self._arrived] = job
         if job.idempotency_key:
             self._idempotent[job.project_id, job.idempotency_key] = job.id
         if job.state in TERMINAL:
             self.finished_order[job.id] = None
         else:
-            if not ordered:
-                self.order.add(order_key(job.id, job.priority, job.position))
             self._enter(job)
-
-    def adopt_many(self, jobs: Sequence[Job]) -> None:
-        """As `adopt`, into an empty ledger, with one sort for their order."""
-        self.order.update([order_key(job.id, job.priority, job.position) for job in jobs if job.state not in TERMINAL])
-        for job in jobs:
-            self.adopt(job, ordered=True)
 
     def remove(self, job_ids: Sequence[str]) -> None:
         """Forget terminal jobs. Their files are nobody's business here."""
@@ -125,7 +138,7 @@ class Ledger:
             arrival = self._arrivals.pop(job_id)
             del self._by_arrival[arrival]
             self._all.remove(arrival)
-            for index in (*self._index_names(job), ("state", str(job.state))):
+            for index in self._index_names(job):
                 keys = self._indexes[index]
                 keys.remove(arrival)
                 if not keys:
@@ -268,7 +281,7 @@ class Ledger:
 
     @staticmethod
     def _index_names(job: Job) -> list[tuple[str, str]]:
-        names = [("workflow", job.workflow)]
+        names = [("state", str(job.state)), ("workflow", job.workflow)]
         if job.project_id:
             names.append(("project", job.project_id))
         if job.batch_id:

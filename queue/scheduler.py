@@ -141,6 +141,12 @@ class Scheduler:
             return job_id
         return None
 
+    def takes(self, job_id: str, memory_mb: float) -> None:
+        """What a running step takes has become known only now."""
+        running = self._running[job_id]
+        self._memory_used += memory_mb - running.memory_mb
+        running.memory_mb = memory_mb
+
     def release(self, job_id: str) -> None:
         """The step of this job has ended, however."""
         waiting = self._running.pop(job_id)
