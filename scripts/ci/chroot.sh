@@ -1,66 +1,80 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# A Debian 13 with its Blender 4.3 in a folder: `chroot.sh make DIR`, `chroot.sh mount DIR CHECKOUT`, `chroot.sh unmount DIR`.
-# The folder is kept and reused. It is never deleted here while something is mounted in it.
+# A Debian 13 with its Blender 4.3 in a folder, and a program that starts that Blender:
+#   chroot.sh make DIR                      makes DIR, or leaves it as it is where it is complete
+#   chroot.sh program DIR CHECKOUT FILE     writes FILE, which runs the Blender of DIR with the CHECKOUT and /tmp in sight
+#
+# /proc, /dev, /tmp and the checkout are mounted into the folder in a mount namespace of each process that needs them: no other
+# process sees these mounts, and they are gone with it, however it ends. So nothing is left to unmount, and nothing that is
+# deleted here can reach through a mount. Needs root and util-linux.
 set -euo pipefail
 
 packages=(blender xvfb libgl1-mesa-dri libegl1 xdotool imagemagick python3-numpy python3-requests python3-zstandard)
 
-is_mounted() { grep -q " $1 " /proc/self/mounts; }
+fail() {
+    echo "chroot.sh: $1" >&2
+    exit 1
+}
+
+# Removing a folder recursively would go through a bind mount, also with --one-file-system where both are one file system.
+remove() {
+    local dir=$1 inside
+    inside=$(awk -v dir="$dir/" 'index($5 "/", dir) == 1 { print $5 }' /proc/self/mountinfo)
+    [ -z "$inside" ] || fail "$dir is not removed, because something is mounted in it: $inside. Unmount it first."
+    rm -rf --one-file-system "$dir"
+}
 
 make_chroot() {
     local dir=$1
-    [ -e "$dir/.complete" ] && return 0
-    unmount_chroot "$dir"
-    rm -rf --one-file-system "$dir" # what an interrupted run left
-    mkdir -p "$dir"
-    debootstrap --variant=minbase trixie "$dir"
-    mount_system "$dir"
-    chroot "$dir" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"
-    chroot "$dir" apt-get clean
-    unmount_chroot "$dir"
-    touch "$dir/.complete"
-}
-
-mount_system() {
-    local dir=$1 part
-    for part in proc dev tmp; do
-        mkdir -p "$dir/$part"
-        is_mounted "$dir/$part" || mount --bind "/$part" "$dir/$part"
-    done
-}
-
-# The checkout is seen inside under its own path, so that paths mean the same on both sides.
-mount_chroot() {
-    local dir=$1 checkout=$2
-    mount_system "$dir"
-    mkdir -p "$dir$checkout"
-    is_mounted "$dir$checkout" || mount --bind "$checkout" "$dir$checkout"
-    echo "$checkout" >"$dir/.checkout"
-    cat >"$dir.blender" <<EOF
-#!/bin/sh
-exec chroot "$dir" /usr/bin/blender "\$@"
-EOF
-    chmod +x "$dir.blender"
-}
-
-unmount_chroot() {
-    local dir=$1 part
-    if [ -f "$dir/.checkout" ]; then
-        part="$dir$(cat "$dir/.checkout")"
-        if is_mounted "$part"; then umount "$part"; fi
+    mkdir -p "$(dirname "$dir")"
+    exec 9>"$dir.lock"
+    flock 9 # a second run waits for the first one's folder
+    if [ "$(cat "$dir/.complete" 2>/dev/null || true)" = "${packages[*]}" ]; then
+        echo "$dir is complete."
+        return
     fi
-    for part in tmp dev proc; do
-        if is_mounted "$dir/$part"; then umount "$dir/$part"; fi
-    done
+    remove "$dir"
+    remove "$dir.making" # what an interrupted run left
+    debootstrap --variant=minbase trixie "$dir.making"
+    # Packages must not start services on this machine.
+    printf '#!/bin/sh\nexit 101\n' >"$dir.making/usr/sbin/policy-rc.d"
+    chmod +x "$dir.making/usr/sbin/policy-rc.d"
+    mount --bind /proc "$dir.making/proc"
+    mount --bind /dev "$dir.making/dev"
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+    chroot "$dir.making" "${install[@]}" install -y --no-install-recommends "${packages[@]}" >"$dir.log" 2>&1 ||
+        { tail -n 30 "$dir.log" >&2 && fail "the packages could not be installed; all of it is in $dir.log"; }
+    chroot "$dir.making" apt-get clean
+    umount "$dir.making/dev" "$dir.making/proc"
+    echo "${packages[*]}" >"$dir.making/.complete"
+    mv "$dir.making" "$dir"
 }
 
-case "${1:-}" in
-make) make_chroot "$2" ;;
-mount) mount_chroot "$2" "$3" ;;
-unmount) unmount_chroot "$2" ;;
+write_program() {
+    local dir=$1 checkout=$2 file=$3
+    mkdir -p "$dir$checkout" # seen inside under its own path, so that paths mean the same on both sides
+    cat >"$file" <<END
+#!/bin/sh
+exec unshare --mount sh -ec '
+    dir=\$1 checkout=\$2
+    shift 2
+    for part in /proc /dev /tmp "\$checkout"; do mount --bind "\$part" "\$dir\$part"; done
+    exec chroot "\$dir" /usr/bin/blender "\$@"
+' sh '$dir' '$checkout' "\$@"
+END
+    chmod +x "$file"
+}
+
+[ "$(id -u)" = 0 ] || fail "needs root, to mount and to chroot"
+case "${1:-}:$#" in
+make:2)
+    # Once more inside a mount namespace of its own.
+    [ -n "${MOTION_QUEUE_MOUNTS_APART:-}" ] || MOTION_QUEUE_MOUNTS_APART=1 exec unshare --mount "$0" "$@"
+    make_chroot "$2"
+    ;;
+program:4) write_program "$2" "$3" "$4" ;;
 *)
-    echo "usage: chroot.sh make DIR | mount DIR CHECKOUT | unmount DIR" >&2
+    echo "usage: chroot.sh make DIR | program DIR CHECKOUT FILE" >&2
     exit 2
     ;;
 esac
