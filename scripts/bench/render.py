@@ -129,7 +129,8 @@ def _compare(report: Report, app: App, blender: BlenderCommand, scene: Path, fol
             queued.append(took - encode)
             encoding.append(encode)
     ratios = [100.0 * (q / a - 1.0) for q, a in zip(queued, alone, strict=True)]
-    note = f"alone {', '.join(f'{a:.2f}' for a in alone)} s; queue {', '.join(f'{q:.2f}' for q in queued)} s, submit to end without the video"
+    times = [", ".join(f"{seconds:.2f}" for seconds in measured) for measured in (alone, queued)]
+    note = f"alone {times[0]} s; queue {times[1]} s, submit to end without the video"
     report.add(f"{options.frames}-frame Workbench render, over Blender alone, median", middle(ratios), "%", target=5.0, note=note)
     report.add("video of it, median", middle(encoding), "s")
 
