@@ -40,7 +40,7 @@ def test_jobs_that_are_not_safe_fail_with_the_stores_code_and_the_queue_goes_on_
     gate = with_gate(engine)
     running, safe = submit(engine), submit(engine)
     gate.next()
-    wait_for(engine, lambda: engine.last_event >= engine._core.ledger.seq)
+    wait_for(engine, lambda: engine.last_event >= engine._core.ledger.seq_of_sync)
     fault = Fault(operation, number, times=1_000_000)
     files.faults.append(fault)
     unsafe = submit(engine)
