@@ -40,7 +40,7 @@ LOCKS = {
     "lock-py311-bpy42.txt": Lock("py311-bpy42.in", "3.11"),
     "lock-test.txt": Lock("test.in", "3.11", ("lock-py311.txt", "lock-py313.txt")),
     "lock-bench.txt": Lock("bench.in", "3.11"),
-    "lock-dev.txt": Lock("dev.in", "3.11"),
+    "lock-dev.txt": Lock("dev.in", "3.11", ("lock-base.txt", "lock-test.txt")),
     "lock-pip.txt": Lock("pip.in", "3.11"),
     "lock-wheels.txt": Lock("wheels.in", "3.11"),
 }
