@@ -22,6 +22,7 @@ from .backends.blender_find import find_blender
 from .backends.children import ChildPool, ChildSettings
 from .backends.deliver import DeliverBackend
 from .backends.read.backend import ReadBackend
+from .backends.read.header import ENOUGH, declared
 from .backends.render.backend import RenderBackend
 from .backends.retarget.backend import RetargetBackend
 from .backends.workflows import CLIP, shot_workflow
@@ -69,7 +70,7 @@ class App:
         root = folder.path
         self._log = EngineLog(root / "logs", level=settings.log_level.upper())
         self.store = FolderStore(root / "artefacts")
-        self.job_logs = JobLogs(self.store.log_path)
+        self.job_logs = JobLogs(self.store.log_path, chatter=settings.log_level == "debug")
         defaults = Limits()
         lanes = {**defaults.lanes, **settings.lanes}
         children = logging.getLogger("motion_queue.children")
@@ -156,12 +157,12 @@ class App:
         `options` is the payload (see `backends.options.ClipOptions`); `files` are further inputs ("character", "scene"). The
         clip is copied into the store, so that a later edit cannot change a waiting job; other files are hashed, and a step that
         finds them changed fails with `input_changed`. `fields` are further fields of `JobSpec`. Raises `MotionQueueError` for
-        missing files.
+        missing files. What the clip declares goes into the payload as `clip_frames` and `clip_fps`, for predictions.
         """
         job_id = str(uuid.uuid4())
         inputs = [self._copied("clip", clip)]
         inputs += [_hashed(name, path) for name, path in (files or {}).items()]
-        payload = {"label": clip.stem, **options}
+        payload = {"label": clip.stem, **options, **self._declared(inputs[0])}
         return JobSpec(workflow=CLIP, payload=payload, inputs=tuple(inputs), id=job_id, label=str(payload["label"]), **fields)
 
     def _copied(self, name: str, path: Path) -> InputRef:
@@ -174,6 +175,14 @@ class App:
         if not self.store.path(key).exists():
             self.store.put(key, path)
         return InputRef(name=name, path=found.path, key=key, sha256=found.sha256, size=found.size)
+
+    def _declared(self, clip: InputRef) -> dict[str, Json]:
+        try:
+            with self.store.path(clip.key).open("rb") as file:
+                found = declared(file.read(ENOUGH))
+        except OSError as error:
+            raise MotionQueueError("input_unreadable", f"The queue's copy of {clip.path} cannot be read: {error}.") from error
+        return {} if found is None else {"clip_frames": found.frames, "clip_fps": found.fps}
 
     # Commands of other processes
 
@@ -200,14 +209,18 @@ class App:
 
 
 class JobLogs:
-    """The logs of the jobs that were written to lately."""
+    """The logs of the jobs that were written to lately. What children print on their own, two lines a frame, is in the children's
+    part of the engine's log; it goes into the jobs' logs too only with `chatter`."""
 
-    def __init__(self, path: Callable[[str], Path]) -> None:
+    def __init__(self, path: Callable[[str], Path], *, chatter: bool = False) -> None:
         self._path = path
+        self._chatter = chatter
         self._lock = threading.Lock()
         self._logs: OrderedDict[str, JobLog] = OrderedDict()
 
     def write(self, job_id: str, level: str, message: str) -> None:
+        if level == "debug" and not self._chatter:
+            return
         with self._lock:
             log = self._logs.get(job_id)
             if log is None:

@@ -17,13 +17,18 @@ class CleanBlender:
     """Brings this Blender back to where it began. Made once, before the first job."""
 
     def __init__(self, *, user_preferences: bool) -> None:
-        self._user_preferences = user_preferences
         self.version = ".".join(map(str, bpy.app.version))
-        if user_preferences and not bpy.app.binary_path:
-            if bpy.app.version < _MODULE_READS_PREFERENCES:
-                raise RuntimeError(
-                    f"The bpy module {self.version} crashes when it reads user preferences. Use an installed Blender instead."
-                )
+        self.warning = ""  # for the log of every job
+        module = not bpy.app.binary_path
+        if user_preferences and module and bpy.app.version < _MODULE_READS_PREFERENCES:
+            user_preferences = False
+            self.warning = (
+                f"The user's preferences were not loaded: the bpy module {self.version} crashes when it reads them. "
+                "Factory settings are used (no add-ons, Cycles on the processor). If the scene needs them, use an installed "
+                "Blender, or Blender 4.5 or newer."
+            )
+        self._user_preferences = user_preferences
+        if user_preferences and module:
             bpy.ops.wm.read_userpref()  # the module, unlike the program, always begins with factory settings
         self._handlers = {name: list(handlers) for name, handlers in _handler_lists().items()}
 

@@ -201,6 +201,7 @@ class _Child:
         self._inbox: queue.SimpleQueue[Run | Quit] = queue.SimpleQueue()
         self._current: _Context | None = None
         self._current_job = ""
+        self._warning = ""  # what every job has to know of this process
 
     def run(self) -> None:
         if self._config.low_priority and (problem := process_tree.lower_own_priority()):
@@ -214,7 +215,7 @@ class _Child:
             from .child_blender import CleanBlender  # noqa: PLC0415 - only here is there a bpy
 
             blender = CleanBlender(user_preferences=self._config.user_preferences)
-            version, clean = blender.version, blender.reset
+            version, clean, self._warning = blender.version, blender.reset, blender.warning
         else:
             import numpy  # noqa: F401, PLC0415 - what this kind is for: paid once, not by the first job
 
@@ -233,6 +234,8 @@ class _Child:
         self._current_job = message.job
         self._current = context
         self._channel.send(Started(job=message.job))
+        if self._warning:
+            context.log("warning", self._warning)
         try:
             outcome = self._outcome(message, context)
             data = encode(outcome)

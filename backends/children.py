@@ -224,6 +224,16 @@ class ChildPool:
             memory_watched=process_tree.can_measure(),
         )
 
+    def blender(self) -> BlenderCommand:
+        """The Blender that children are started with: the one of the settings, else the one that is found.
+
+        It may be started once to ask for its version. MotionQueueError: `blender_not_found`, `blender_too_old`, `blender_broken`.
+        """
+        with self._find_lock:
+            if self._blender is None:
+                self._blender = find_blender()
+            return self._blender
+
     def reap_idle(self, *, everything: bool = False) -> int:
         """End warm workers that have been idle for long enough, or all idle ones; how many. The watcher does this by itself."""
         return self._end_idle(everything=everything)
@@ -262,10 +272,7 @@ class ChildPool:
         path = tuple(str(p) for p in extra_path)
         if kind is ChildKind.PYTHON:
             return Flavour(kind=kind, python_path=path, low_priority=settings.low_priority, command=settings.python)
-        with self._find_lock:
-            blender = self._blender
-            if blender is None:
-                blender = self._blender = find_blender()
+        blender = self.blender()
         return Flavour(
             kind=kind,
             user_preferences=user_preferences,

@@ -60,6 +60,7 @@ class DeliverBackend:
         except OSError as error:
             raise step_files.cannot_write(error, parent) from error
         context.progress(1.0, "Delivered")
+        context.log("info", f"Delivered {', '.join(a.name for a in wanted) or 'nothing'} to {folder}.")
         return StepResult(data={"folder": str(folder), "files": files})
 
     def estimate(self, payload: Mapping[str, Json], results: Mapping[str, Json]) -> Estimate:

@@ -161,6 +161,11 @@ def _fps(value: Json) -> str:
     return "" if good else f"must be a number from 1 to {MAX_FPS:g}"
 
 
+def _rate(value: Json) -> str:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return "" if good else "must be a number above 0"
+
+
 def _resolution(value: Json) -> str:
     if (
         not isinstance(value, list | tuple)
@@ -194,4 +199,7 @@ _CHECKS: dict[str, Callable[[Json], str]] = {
     "output_dir": _text(MAX_PATH),
     "label": _text(MAX_NAME),
     "trust_scripts": _flag,
+    # Not asked for but found out, for predictions: what the clip declares.
+    "clip_frames": _whole(1, 10**9),
+    "clip_fps": _rate,
 }

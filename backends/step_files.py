@@ -42,9 +42,11 @@ def input_path(request: StepRequest, context: StepContext, name: str) -> Path:
         if not path.is_file():
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
     except OSError as error:
+        what = f"The queue's copy of the {name} file {found.path}" if found.key else f"The {name} file {path}"
+        advice = "Submit the job again" if found.key else "Put it back, or submit the job again with another one"
         raise MotionQueueError(
             f"{name}_missing",
-            f"The {name} file {path} cannot be read ({error.strerror or error}). Put it back, or submit the job again.",
+            f"{what} cannot be read ({error.strerror or error}). {advice}.",
             details={name: "cannot be read"},
         ) from error
     return path

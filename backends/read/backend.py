@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ...queue.contract import Estimate, Health, Json, StepContext, StepRequest, StepResult
 from .. import step_files
@@ -29,8 +30,11 @@ class ReadBackend:
     def run(self, request: StepRequest, context: StepContext) -> StepResult:
         options = ClipOptions.from_payload(request.payload)
         target = context.store.work_dir(request.job_id, request.step) / ARTEFACT
+        clip = step_files.input_path(request, context, "clip")
+        found = request.input("clip")
         arguments = {
-            "clip": str(step_files.input_path(request, context, "clip")),
+            "clip": str(clip),
+            "name": Path(found.path).name if found and found.path else clip.name,  # the store's copy is called by its hash
             "target": str(target),
             "fps": options.fps,
             "frame_start": options.frame_start,

@@ -16,12 +16,14 @@ _NAMED_RATES = (23.976, 29.97, 47.952, 59.94, 119.88)
 
 
 def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
-    """Arguments: clip, target (paths); fps, frame_start, frame_end (1-based, inclusive), each may be None."""
+    """Arguments: clip, target (paths); name (of the clip, for people); fps, frame_start, frame_end (1-based, inclusive).
+
+    Each of the last three may be None.
+    """
     context.progress(0.0, "Reading the clip")
-    source = Path(arguments["clip"])
-    motion = read_bvh(source)
+    motion = read_bvh(Path(arguments["clip"]))
     if len(motion) == 0:
-        raise MotionError("no_frames", f"{source.name} has a skeleton but no frames. Choose a file with motion in it.")
+        raise MotionError("no_frames", f"{arguments['name']} has a skeleton but no frames. Choose a file with motion in it.")
     notes = list(motion.notes)
     context.check()
 
@@ -49,6 +51,7 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
 
     context.progress(0.7, "Writing the clip")
     Path(arguments["target"]).write_bytes(write_bvh(motion))
+    context.log("info", f"Read {arguments['name']}: {len(motion)} frames at {fps:g} a second, {len(motion.skeleton)} joints.")
     for note in notes:
         context.log("info", note)
     return {

@@ -94,7 +94,7 @@ class RenderBackend:
         )
 
     def health(self) -> Health:
-        return blender_health()
+        return blender_health(self._pool)
 
 
 def _fingerprint(settings: Mapping[str, Json], request: StepRequest) -> str:

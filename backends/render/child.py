@@ -57,7 +57,11 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     width, height = arguments["resolution"]
     rendered_at = time.monotonic()
     video.encode([folder.path(f) for f in numbers], target, fps, (width, height), watch.encoding)
-    context.progress(1.0, "Rendered")
+    context.progress(1.0, "Rendered", {"frame": len(numbers), "frames": len(numbers)})
+    made = len(numbers) - len(done)
+    context.log(
+        "info", f"Rendered {made} frames, {watch.mean:.2f} s each, with {arguments['engine']} in Blender {compat.version()}."
+    )
     return {
         "frames": len(numbers),
         "frames_resumed": len(done),

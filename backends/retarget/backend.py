@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from ...queue.contract import Estimate, Health, Json, StepContext, StepRequest, StepResult
 from ...queue.errors import MotionQueueError
 from .. import step_files
-from ..blender_find import find_blender
 from ..children import ChildPool
 from ..options import Character, ClipOptions
 from ..protocol import ChildKind
@@ -16,6 +15,7 @@ from ..protocol import ChildKind
 NAME = "retarget"
 BLEND = "character.blend"
 FBX = "character.fbx"
+_USUAL_FRAMES = 120  # while nothing is known
 
 
 class RetargetBackend:
@@ -59,22 +59,31 @@ class RetargetBackend:
         return Estimate(work=150.0 + frames, key=key, seconds=1.0 + 0.008 * frames, memory_mb=600.0)
 
     def health(self) -> Health:
-        return blender_health()
+        return blender_health(self._pool)
 
 
 def clip_frames(payload: Mapping[str, Json], results: Mapping[str, Json]) -> int:
-    """How many frames the clip has, as far as is known: read, else asked for, else a guess of four seconds."""
+    """How many frames there will be, as far as is known: read, else declared by the clip and asked for, else four seconds."""
     read = dict(results.get("read") or {})
     if read.get("frames"):
         return int(read["frames"])
-    start, end = payload.get("frame_start"), payload.get("frame_end")
-    return max(1, int(end) - int(start or 1) + 1) if end else 120
+    declared = payload.get("clip_frames")
+    start, end = int(payload.get("frame_start") or 1), payload.get("frame_end")
+    if isinstance(declared, int) and declared > 0:
+        last = min(int(end), declared) if end else declared
+    elif end:
+        last = int(end)
+    else:
+        return _USUAL_FRAMES
+    frames = max(1, last - start + 1)
+    rate, wanted = payload.get("clip_fps"), payload.get("fps")
+    return max(1, round(frames * wanted / rate)) if rate and wanted else frames
 
 
-def blender_health() -> Health:
-    """Whether there is a Blender to work with."""
+def blender_health(pool: ChildPool) -> Health:
+    """Whether there is a Blender to work with: the one the pool was told to use, or the one it would find."""
     try:
-        found = find_blender()
+        found = pool.blender()
     except MotionQueueError as error:
         return Health(ok=False, message=error.message)
     return Health(ok=True, message=f"Blender {found.version_text}")

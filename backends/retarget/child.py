@@ -68,6 +68,9 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
 
     context.progress(_SAVED, "Exporting FBX")
     _export_fbx(arguments["fbx"], scene, context)
+    context.log(
+        "info", f"Retargeted {len(pose)} frames onto {armature.name}: {len(pose.mapped)} of its {len(rig.names)} bones move."
+    )
     context.progress(1.0, "Retargeted")
     return {
         "armature": armature.name,
