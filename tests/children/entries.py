@@ -232,7 +232,7 @@ def render_slowly(arguments: Arguments, context: ChildContext) -> Arguments:
     scene.camera = bpy.context.object
     scene.render.filepath = str(arguments["out"])
     child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
-    said = []
+    said: list[bool] = []
 
     def say(*_: object) -> None:
         if not said:

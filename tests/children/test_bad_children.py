@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from motion_queue.backends.children import ChildKind, ChildPool
+from motion_queue.backends.children import ChildPool
+from motion_queue.backends.protocol import ChildKind
 from motion_queue.queue.errors import MotionQueueError, StepStopped
 
 from .conftest import MakePool

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from motion_queue.backends.blender_find import BlenderCommand
-from motion_queue.backends.children import ChildKind
+from motion_queue.backends.protocol import ChildKind
 from motion_queue.queue.errors import MotionQueueError, StepStopped
 
 from .conftest import MakePool

@@ -106,7 +106,7 @@ def test_the_blender_this_runs_in_goes_before_the_path(bare: Path, monkeypatch: 
             version = (4, 5, 3)
 
     program(bare / "blender", "echo 'Blender 4.3.2'")
-    monkeypatch.setitem(sys.modules, "bpy", Inside)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "bpy", Inside)
     assert find_blender() == BlenderCommand(binary="/opt/blender/blender", version=(4, 5, 3))
 
 

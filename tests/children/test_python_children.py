@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from motion_queue.backends.child_worker import WorkerState
-from motion_queue.backends.children import ChildKind, ChildSettings
+from motion_queue.backends.children import ChildSettings
+from motion_queue.backends.protocol import ChildKind
 from motion_queue.queue.contract import StopReason
 from motion_queue.queue.errors import MotionQueueError, StepStopped
 

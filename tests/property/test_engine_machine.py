@@ -270,7 +270,8 @@ class EngineMachine(RuleBasedStateMachine):
         line = self.model.line
         job_id = data.draw(st.sampled_from(line))
         own = line.index(job_id)
-        wanted = {"up": own - 1, "down": own + 1, "top": 0, "bottom": len(line) - 1}.get(to, to)  # type: ignore[call-overload]
+        places: dict[str | int, int] = {"up": own - 1, "down": own + 1, "top": 0, "bottom": len(line) - 1}
+        wanted = to if isinstance(to, int) else places[to]
         self.engine.move(job_id, to)
         line.remove(job_id)
         line.insert(max(0, min(wanted, len(line))), job_id)

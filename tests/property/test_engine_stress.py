@@ -103,6 +103,7 @@ def disturb(engine: Engine, seed: int, ids: list[str], failures: list[BaseExcept
             payload={"memory": chance.choice([0.0, 20.0, 60.0]), "key": key},
         )
 
+    places: list[str | int] = ["up", "down", "top", "bottom", 3]
     try:
         for _ in range(OPERATIONS):
             act = chance.randrange(12)
@@ -119,7 +120,7 @@ def disturb(engine: Engine, seed: int, ids: list[str], failures: list[BaseExcept
                     case 6:
                         engine.resume(job_id)
                     case 7:
-                        engine.move(job_id, chance.choice(["up", "down", "top", "bottom", 3]))
+                        engine.move(job_id, chance.choice(places))
                     case 8:
                         engine.set_priority(job_id, chance.randrange(101))
                     case 9:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,9 @@ from motion_queue.motion import quat
 from motion_queue.motion.retarget import Rig
 from motion_queue.scripts.make_sample import skeleton
 
+Point = tuple[float, float, float]
+Bone = tuple[str, str, Point, Point]  # name, parent, head, tail
+
 DATA = Path(__file__).resolve().parents[4] / "shared" / "motion_data"
 
 
@@ -21,7 +24,7 @@ def to_z_up(points: np.ndarray) -> np.ndarray:
     return np.stack([points[..., 0], -points[..., 2], points[..., 1]], axis=-1)
 
 
-def make_rig(bones: list[tuple[str, str, tuple, tuple]], rolls: float = 0.0, seed: int = 0) -> Rig:
+def make_rig(bones: Sequence[Bone], rolls: float = 0.0, seed: int = 0) -> Rig:
     """(name, parent, head, tail) in metres, Z up; each bone's y runs along it, rolled at random up to `rolls` radians."""
     names = tuple(bone[0] for bone in bones)
     heads, tails = (np.array([bone[i] for bone in bones], dtype=float) for i in (2, 3))
@@ -37,17 +40,17 @@ def make_rig(bones: list[tuple[str, str, tuple, tuple]], rolls: float = 0.0, see
     )
 
 
-def mirrored(bones: list[tuple[str, str, tuple, tuple]], left: str, right: str) -> list[tuple[str, str, tuple, tuple]]:
+def mirrored(bones: Sequence[Bone], left: str, right: str) -> list[Bone]:
     """The bones with every left one repeated on the right."""
 
     def other(name: str) -> str:
         return name.replace(left, right)
 
-    out = []
+    out: list[Bone] = []
     for name, parent, head, tail in bones:
         out.append((name, parent, head, tail))
         if left in name:
-            out.append((other(name), other(parent), (-head[0], *head[1:]), (-tail[0], *tail[1:])))
+            out.append((other(name), other(parent), (-head[0], head[1], head[2]), (-tail[0], tail[1], tail[2])))
     return sorted(out, key=lambda bone: left in bone[0] or right in bone[0])
 
 
@@ -92,8 +95,16 @@ def mixamo_rig() -> Rig:
 @pytest.fixture(scope="session")
 def rigify_rig() -> Rig:
     """Like Rigify's human metarig: spine in four, neck in two, heels, pelvis bones beside the legs, looking along -Y."""
-    spine = [(0, 0.05, 1.0), (0, 0.01, 1.11), (0, 0.01, 1.25), (0, 0.04, 1.35), (0, 0.05, 1.51), (0, 0.03, 1.56), (0, 0.01, 1.61)]
-    bones = [("spine", "", spine[0], spine[1])]
+    spine: list[Point] = [
+        (0, 0.05, 1.0),
+        (0, 0.01, 1.11),
+        (0, 0.01, 1.25),
+        (0, 0.04, 1.35),
+        (0, 0.05, 1.51),
+        (0, 0.03, 1.56),
+        (0, 0.01, 1.61),
+    ]
+    bones: list[Bone] = [("spine", "", spine[0], spine[1])]
     for i in range(1, 7):
         tail = spine[i + 1] if i < 6 else (0, 0.01, 1.8)
         bones.append((f"spine.{i:03}", "spine" if i == 1 else f"spine.{i - 1:03}", spine[i], tail))

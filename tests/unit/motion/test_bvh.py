@@ -14,6 +14,7 @@ from motion_queue.motion import _numbers, quat
 from motion_queue.motion.bvh import Limits, read_bvh, write_bvh
 from motion_queue.motion.errors import MotionError
 from motion_queue.motion.kinematics import resample, world
+from motion_queue.motion.skeleton import Motion
 from motion_queue.scripts.make_sample import walk
 
 HEAD = """HIERARCHY
@@ -36,7 +37,7 @@ FRAMES = "MOTION\nFrames: 2\nFrame Time: 0.0333333\n1 91 3 10 20 30 40 50 60\n-1
 FILE = HEAD + FRAMES
 
 
-def read(text: str) -> object:
+def read(text: str) -> Motion:
     return read_bvh(text.encode())
 
 

@@ -23,7 +23,8 @@ RIGS = ("smpl_rig", "mixamo_rig", "rigify_rig")
 
 @pytest.fixture(params=RIGS)
 def rig(request: pytest.FixtureRequest) -> Rig:
-    return request.getfixturevalue(request.param)
+    named: Rig = request.getfixturevalue(request.param)
+    return named
 
 
 def scrambled(rig: Rig, seed: int) -> list[str]:

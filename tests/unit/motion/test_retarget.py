@@ -37,7 +37,8 @@ LIMBS = [("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "a
 
 @pytest.fixture(params=RIGS)
 def rig(request: pytest.FixtureRequest) -> Rig:
-    return request.getfixturevalue(request.param)
+    named: Rig = request.getfixturevalue(request.param)
+    return named
 
 
 def source_positions(source: Motion) -> np.ndarray:

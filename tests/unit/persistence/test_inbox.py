@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,12 +129,13 @@ def test_a_foreign_name_is_put_aside_and_half_written_files_and_links_are_not_lo
 
 
 def test_what_cannot_be_sent_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    for command, arguments in [
+    refused: list[tuple[str, dict[str, Any]]] = [
         ("Bad", {}),
         ("good", {"x": object()}),
         ("good", {"x": float("nan")}),
         ("good", {"x": "y" * MAX_BYTES}),
-    ]:
+    ]
+    for command, arguments in refused:
         with pytest.raises(StoreError, match="command_invalid"):
             send(tmp_path, command, arguments)
     assert list(tmp_path.iterdir()) == []

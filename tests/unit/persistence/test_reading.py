@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 import pytest
 from fault.faulty import FaultyFiles
@@ -48,7 +50,7 @@ def _copy(files: FaultyFiles, **changed: bytes) -> FaultyFiles:
     return copy
 
 
-def _open_and_close(files: FaultyFiles) -> tuple[object, ...]:
+def _open_and_close(files: FaultyFiles) -> tuple[Any, ...]:
     journal = FileJournal(FOLDER, files=files)
     recovered = journal.open()
     journal.append([submitted(recovered.last_seq + 1, "later")])
@@ -262,7 +264,7 @@ def test_records_of_the_wrong_shape_size_or_depth_are_dropped_and_the_rest_is_ke
     deep: object = 1
     for _ in range(lines.MAX_DEPTH + 1):
         deep = [deep]
-    bad = [
+    bad: list[dict[str, Any]] = [
         {"seq": "1", "at": 1, "name": "x", "job": "a", "fields": {}},
         {"seq": 9, "at": 1, "name": "x", "job": 4, "fields": {}},
         {"seq": 9, "at": 1, "name": "x", "job": "a", "fields": [1]},
@@ -282,7 +284,7 @@ def test_records_of_the_wrong_shape_size_or_depth_are_dropped_and_the_rest_is_ke
     data = _segment(1, [submitted(1, "a")], 0)
     data += b"".join(lines.encode_line(value, 1 << 20, 1000) for value in bad)
     hundred_thousand = b"[" * 100_000
-    data += b'{"crc":"%08x",%b\n' % (lines.crc32(hundred_thousand), hundred_thousand)
+    data += b'{"crc":"%08x",%b\n' % (crc32(hundred_thousand), hundred_thousand)
     files = FaultyFiles()
     files.put(FOLDER / segment_name(1), data + lines.encode_record(submitted(13, "c")))
     recovered = load(FOLDER, files).recovered

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fault.faulty import Fault, FaultyFiles
@@ -132,12 +133,12 @@ def test_waiting_for_progress_syncs_it() -> None:
 
 def test_a_record_that_is_no_json_is_refused_and_the_others_are_stored(opened: tuple[FileJournal, Listener]) -> None:
     journal, _ = opened
-    circle: dict[str, object] = {}
+    circle: dict[str, Any] = {}
     circle["self"] = circle
     deep: object = 0
     for _ in range(61):
         deep = {"in": deep}
-    bad = [{"x": object()}, {"x": math.nan}, circle, {"x": deep}, {"x": b"bytes"}, {"x": "y" * (17 << 20)}]
+    bad: list[dict[str, Any]] = [{"x": object()}, {"x": math.nan}, circle, {"x": deep}, {"x": b"bytes"}, {"x": "y" * (17 << 20)}]
     for seq, fields in enumerate(bad, 1):
         journal.append([Record(seq, 1.0, "x", "", fields)])
     journal.append([submitted(10, "a")])

@@ -125,7 +125,8 @@ class Gate:
             self.history.append(call)
             self._changed.notify_all()
         try:
-            return call.play()
+            result: StepResult = call.play()
+            return result
         finally:
             with self._changed:
                 if self.running.get(request.job_id) is call:
@@ -146,7 +147,8 @@ class Gate:
             return self.running[job_id]
 
     def estimate(self, payload: Mapping[str, Any], results: Mapping[str, Any]) -> Estimate:
-        return self._estimate(payload)
+        guess: Estimate = self._estimate(payload)
+        return guess
 
     def health(self) -> Health:
         return Health(ok=True)

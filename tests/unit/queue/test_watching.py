@@ -255,7 +255,7 @@ def test_a_query_finds_what_a_plain_filter_finds(specs: list[tuple[str, str, str
         times = [job.created_at for job in everything] or [0.0]
         states = [None, "unfinished", "queued", JobState.CANCELLED, ["paused", "cancelled"], ["running", "unfinished"], []]
         for _ in range(8):
-            asked = {
+            asked: dict[str, Any] = {
                 "project": data.draw(_CHOICE([None, "p", "q", "zzz"])),
                 "batch": data.draw(_CHOICE([None, "a", "b"])),
                 "workflow": data.draw(_CHOICE([None, "w1", "w2"])),
