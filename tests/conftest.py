@@ -1,19 +1,49 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all tests share: markers, where the real parts are, and a clean end with a Blender module in the process."""
+"""What all tests share: markers, readable failures, where the real parts are, and a clean end with a Blender module loaded."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+CI_VARIABLE = "MOTION_QUEUE_TEST_CI"  # set by `mq.py test --ci`
+LONGEST_FAILURE = 8000  # characters of one failure, of its traceback and of each captured text
+
+# A busy machine is no reason to fail, so nothing is timed. Continuous integration tries the same examples each time.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("here"), derandomize=True, database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get(CI_VARIABLE) else "here")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; `mq.py test --all` runs it")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shorten what a failure prints: a child's whole log in an assertion would bury the others. `-vv` prints everything."""
+    report = yield
+    if report.failed and item.config.get_verbosity() < 2:
+        text = report.longreprtext
+        if len(text) > LONGEST_FAILURE:
+            report.longrepr = shorten(text)
+        report.sections = [(title, shorten(content)) for title, content in report.sections]
+    return report
+
+
+def shorten(text: str) -> str:
+    """The beginning and the end of a text that is too long, with how much is left out."""
+    left_out = len(text) - LONGEST_FAILURE
+    if left_out <= 0:
+        return text
+    half = LONGEST_FAILURE // 2
+    return f"{text[:half]}\n… {left_out} characters left out …\n{text[-half:]}"
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

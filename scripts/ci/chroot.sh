@@ -16,6 +16,11 @@ fail() {
     exit 1
 }
 
+said() {
+    tail -n 30 "$1" >&2
+    fail "the system in the chroot could not be made; all of what was said is in $1"
+}
+
 # Removing a folder recursively would go through a bind mount, also with --one-file-system where both are one file system.
 remove() {
     local dir=$1 inside
@@ -35,15 +40,15 @@ make_chroot() {
     fi
     remove "$dir"
     remove "$dir.making" # what an interrupted run left
-    debootstrap --variant=minbase trixie "$dir.making"
+    # What the installers say goes into a file; it is shown where something goes wrong.
+    debootstrap --variant=minbase trixie "$dir.making" >"$dir.log" 2>&1 || said "$dir.log"
     # Packages must not start services on this machine.
     printf '#!/bin/sh\nexit 101\n' >"$dir.making/usr/sbin/policy-rc.d"
     chmod +x "$dir.making/usr/sbin/policy-rc.d"
     mount --bind /proc "$dir.making/proc"
     mount --bind /dev "$dir.making/dev"
     local install=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
-    chroot "$dir.making" "${install[@]}" install -y --no-install-recommends "${packages[@]}" >"$dir.log" 2>&1 ||
-        { tail -n 30 "$dir.log" >&2 && fail "the packages could not be installed; all of it is in $dir.log"; }
+    chroot "$dir.making" "${install[@]}" install -y --no-install-recommends "${packages[@]}" >>"$dir.log" 2>&1 || said "$dir.log"
     chroot "$dir.making" apt-get clean
     umount "$dir.making/dev" "$dir.making/proc"
     echo "${packages[*]}" >"$dir.making/.complete"
