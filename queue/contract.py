@@ -174,7 +174,7 @@ class Estimate:
     """What a step is expected to take. `work` is in the backend's own unit and makes durations comparable."""
 
     work: float = 1.0  # e.g. frames × megapixels for a render
-    key: str = ""  # variant whose times compare: "CYCLES", "gpu", …
+    key: str = ""  # variant whose times compare: "cycles 960x540"; one that begins with the same word stands in for an unseen one
     seconds: float | None = None  # a first guess, used until times have been learned
     memory_mb: float = 0.0
 

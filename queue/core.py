@@ -254,8 +254,8 @@ class Core:
         if run.peak_memory_mb:
             changes["peak_memory_mb"] = round(run.peak_memory_mb, 1)
         if isinstance(outcome, StepResult):
-            # What took no time needs no prediction, and an interrupted step says nothing about a whole one.
-            if seconds > _WORTH_LEARNING and not run.resumed_seconds:
+            # An interrupted step says nothing about a whole one; of steps that take no time it is enough to know that.
+            if not run.resumed_seconds and (seconds > _WORTH_LEARNING or not self.durations.knows(step.backend)):
                 estimate = self.forecaster.estimate(job, step)
                 self.durations.observe(step.backend, estimate.key, estimate.work, seconds, run.samples)
             self.complete_step(job, run, outcome, changes)

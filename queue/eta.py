@@ -26,7 +26,8 @@ _MAX_VARIANTS = 200
 
 class Prediction(NamedTuple):
     seconds: float
-    guess: bool  # True: nothing like it was timed yet
+    guess: bool  # nothing like it was timed yet
+    timed: bool = True  # at least its relatives were; False: this is the backend's own first guess
 
 
 class _Variant:
@@ -71,7 +72,12 @@ class Durations:
 
     def __init__(self) -> None:
         self._variants: dict[str, _Variant] = {}
+        self._backends: set[str] = set()
         self.changed = False
+
+    def knows(self, backend: str) -> bool:
+        """Some step of this backend was timed."""
+        return backend in self._backends
 
     def observe(self, backend: str, key: str, work: float, seconds: float, samples: Sequence[tuple[float, float]] = ()) -> None:
         """A step took `seconds` for `work`. `samples` are its (fraction reported, seconds since start), ascending."""
@@ -81,6 +87,7 @@ class Durations:
                 del self._variants[next(iter(self._variants))]
             variant = self._variants[f"{backend}|{key}"] = _Variant()
         variant.add(work, seconds)
+        self._backends.add(backend)
         self.changed = True
         if seconds >= _WORTH_PROFILE and len(samples) >= 3:
             new = _profile(samples, seconds)
@@ -92,7 +99,10 @@ class Durations:
         variant = self._variants.get(f"{backend}|{key}")
         if variant is not None and variant.seen:
             return Prediction(variant.predict(work), guess=False)
-        return None if first_guess is None else Prediction(max(first_guess, 1e-3), guess=True)
+        relative = self._relative(backend, key)
+        if relative is not None:
+            return Prediction(relative.predict(work), guess=True)
+        return None if first_guess is None else Prediction(max(first_guess, 1e-3), guess=True, timed=False)
 
     def total_of_running(self, backend: str, key: str, elapsed: float, fraction: float, predicted: float | None) -> float | None:
         """Seconds a running step will have taken in all, from what was predicted and from how far it says it is."""
@@ -105,6 +115,11 @@ class Durations:
         # Early on one report says little about the whole; later it says everything.
         weight = share * (2.0 - share)
         return max(weight * measured + (1.0 - weight) * predicted, elapsed)
+
+    def _relative(self, backend: str, key: str) -> _Variant | None:
+        """The variant last seen that begins with the same word: the same engine at another size says more than a first guess."""
+        start = f"{backend}|{key.partition(' ')[0]} "
+        return next((v for name, v in reversed(self._variants.items()) if name.startswith(start) and v.seen), None)
 
     def _time_share(self, backend: str, key: str, fraction: float) -> float:
         variant = self._variants.get(f"{backend}|{key}")
@@ -132,6 +147,7 @@ class Durations:
                     raise ValueError(f"the time profile of {name} has {len(profile)} knots, not {_KNOTS + 1}")
                 variant.profile = [float(p) for p in profile]
             self._variants[name] = variant
+            self._backends.add(name.partition("|")[0])
 
 
 def _profile(samples: Sequence[tuple[float, float]], seconds: float) -> list[float]:

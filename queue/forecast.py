@@ -58,6 +58,7 @@ class Forecaster:
             return Forecast(done, 0.0, job.processing_time, guess=False)
         elapsed = remaining = 0.0
         guess = unknown = False
+        timed = True
         for step in job.steps:
             if step.state not in (StepState.PENDING, StepState.RUNNING):
                 elapsed += step.seconds
@@ -65,8 +66,9 @@ class Forecaster:
             prediction = self._predict(job, step)
             if prediction is None:
                 unknown = True
-            elif prediction.guess:
-                guess = True
+            else:
+                guess = guess or prediction.guess
+                timed = timed and prediction.timed
             predicted = None if prediction is None else prediction.seconds
             if run is not None and run.step is step:
                 spent = run.elapsed
@@ -78,12 +80,13 @@ class Forecaster:
                     # Measured by its own reports, but nothing like it was timed: that stays a guess.
                     unknown = unknown and prediction is not None
                     guess = guess or prediction is None
+                    timed = timed and prediction is not None
                     remaining += max(total - spent, 0.0)
                 elapsed += spent
             else:
                 elapsed += step.seconds
                 remaining += max((predicted or 0.0) - step.seconds, 0.0)
-        timed = not (unknown or guess)
+        timed = timed and not unknown
         progress = elapsed / max(elapsed + remaining, 1e-9) if timed else self._by_weight(job, run)
         # 100 % is for what is over.
         progress = min(max(progress, self._shown.get(job.id, 0.0)), 0.999)

@@ -85,7 +85,8 @@ class RenderBackend:
     def estimate(self, payload: Mapping[str, Json], results: Mapping[str, Json]) -> Estimate:
         options = ClipOptions.from_payload(payload)
         work = clip_frames(payload, results) * options.megapixels * options.samples_per_pixel
-        key = str(options.engine) if options.engine is not Engine.CYCLES else f"{options.engine} {options.device}"
+        width, height = options.resolution
+        key = f"{options.engine} {width}x{height} {options.samples_per_pixel} {options.device}"
         return Estimate(
             work=work,
             key=key,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...queue.errors import MotionQueueError
-from .. import compat
+from .. import compat, disk
 from ..options import Device, Engine
 from ..protocol import ChildContext
 from ..retarget.load import choose_armature, open_blend
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import bpy
 
 _SAMPLE = re.compile(r"Sample (\d+)/(\d+)")
+_ADVICE = "Retry the job; if it fails again, the log and a render of that frame by hand in Blender say more."
 _ENCODE_SECONDS = 0.035  # per frame and megapixel, measured
 
 
@@ -49,7 +50,7 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         watch = _Watch(context, numbers, len(done), encode=len(numbers) * _ENCODE_SECONDS * _megapixels(arguments))
         _render(scene, folder, [f for f in numbers if f not in done], watch)
     except OSError as error:
-        raise _failed("The frames could not be written", str(error)) from error
+        raise _failed("A frame could not be written", error, Path(arguments["frames"]).parent) from error
 
     context.check()
     watch.encoding(0)
@@ -155,23 +156,18 @@ def _render(scene: bpy.types.Scene, folder: FrameFolder, missing: list[int], wat
             try:
                 bpy.ops.render.render(animation=True, scene=scene.name)
             except RuntimeError as error:
-                raise _failed(f"Blender could not render frame {frame}", str(error).strip()) from error
+                raise _failed(f"Blender could not render frame {frame}", error, Path(folder.partial).parent) from error
             folder.take(frame)
             watch.finished()
     finally:
         bpy.app.handlers.render_stats.remove(stats)
 
 
-def _failed(what: str, reason: str) -> MotionQueueError:
-    if "No space left" in reason:
-        return MotionQueueError(
-            "disk_full",
-            f"{what}: the disk is full. Free some space, then retry the job; finished frames are kept.",
-            retryable=True,
-        )
-    if "Permission denied" in reason or "Read-only" in reason:
-        return MotionQueueError("output_not_writable", f"{what}: {reason}")
-    return MotionQueueError("render_failed", f"{what}: {reason}")
+def _failed(what: str, error: OSError | RuntimeError, folder: Path) -> MotionQueueError:
+    """The disk's own error where there is one; Blender often says only that it failed, or not even that."""
+    reason = str(error).strip()
+    found = disk.problem(error, folder, what) if isinstance(error, OSError) else None
+    return found or disk.diagnose(folder, what) or MotionQueueError("render_failed", f"{what}: {reason} {_ADVICE}")
 
 
 def _prepare(arguments: dict[str, Any], context: ChildContext) -> bpy.types.Scene:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ...queue.errors import MotionQueueError
-from .. import compat
+from .. import compat, disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,9 +58,36 @@ def encode(frames: Sequence[Path], target: Path, fps: float, size: tuple[int, in
     try:
         bpy.ops.render.render(animation=True, scene=scene.name)
     except RuntimeError as error:
-        raise MotionQueueError("video_failed", f"Blender could not write the video: {str(error).strip()}") from error
+        what = "Blender could not write the video"
+        raise disk.diagnose(target.parent, what) or MotionQueueError(
+            "video_failed", f"{what}: {error}. Retry the job."
+        ) from error
     finally:
         bpy.app.handlers.render_write.remove(written)
-    if not target.is_file() or target.stat().st_size == 0:
-        raise MotionQueueError("video_failed", f"Blender wrote no video ({target.name}). The job's log has its reason.")
+    if not is_whole(target):
+        what = f"Blender wrote no whole video ({target.name})"
+        raise disk.diagnose(target.parent, what) or MotionQueueError(
+            "video_failed", f"{what} and gave no reason. Retry the job; if it fails again, try another Blender version."
+        )
     bpy.data.scenes.remove(scene)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether all boxes of an MP4 are there to their last byte, and the index among them, which is written last."""
+    if not path.is_file():
+        return False
+    size = path.stat().st_size
+    names: list[bytes] = []
+    position = 0
+    with path.open("rb") as file:
+        while position < size:
+            file.seek(position)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:  # a box of more than 4 GB
+                length = int.from_bytes(head[8:16], "big")
+            if length < 8:
+                return False
+            names.append(head[4:8])
+            position += length
+    return position == size and b"moov" in names
