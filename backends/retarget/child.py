@@ -16,7 +16,7 @@ from ...motion.bvh import read_bvh
 from ...motion.errors import MotionError
 from ...motion.retarget import Pose, Rig, retarget
 from ...queue.errors import MotionQueueError
-from .. import compat
+from .. import compat, disk
 from ..protocol import ChildContext
 from ..render.video import set_fps
 from . import load
@@ -205,16 +205,15 @@ def _export_fbx(path: str, scene: bpy.types.Scene, context: ChildContext) -> Non
 
 def _write(what: str, operator: Any, **options: Any) -> None:
     """Call an operator that writes a file. Blender reports a failed write only as text."""
+    target = Path(options["filepath"])
+    failed = f"Blender could not {what}"
     try:
         result = operator(**options)
     except RuntimeError as error:
-        text = str(error).strip()
-        if "No space left" in text:
-            raise MotionQueueError(
-                "disk_full", f"The disk is full; Blender could not {what}. Free some space, then retry the job."
-            ) from error
-        if "Permission denied" in text or "Read-only" in text:
-            raise MotionQueueError("output_not_writable", f"Blender could not {what}: {text}") from error
-        raise MotionQueueError("export_failed", f"Blender could not {what}: {text}") from error
-    if "FINISHED" not in result or not Path(options["filepath"]).is_file():
-        raise MotionQueueError("export_failed", f"Blender could not {what}. The job's log has its reason.")
+        raise disk.diagnose(target.parent, failed) or MotionQueueError(
+            "export_failed", f"{failed}: {str(error).strip()} Retry the job; if it fails again, try another character file."
+        ) from error
+    if "FINISHED" not in result or not target.is_file():
+        raise disk.diagnose(target.parent, failed) or MotionQueueError(
+            "export_failed", f"{failed}. The job's log has its reason; retry the job."
+        )
