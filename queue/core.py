@@ -533,6 +533,13 @@ class Core:
                 entries.append((job.id, waiting))
         self.scheduler.add_many(entries)
 
+    def take_up(self, job: Job, *, clean: bool) -> None:
+        """One unfinished job that comes from elsewhere: recover it where it was running, and put it in line."""
+        if job.state in (JobState.RUNNING, JobState.STOPPING):
+            self.recover(job, clean=clean)
+        if job.state is JobState.QUEUED:
+            self.enqueue(job)
+
     def recover(self, job: Job, *, clean: bool) -> None:
         crashed: dict[str, dict[str, Json]] = {}
         for index, step in enumerate(job.steps):
@@ -605,8 +612,14 @@ def _degraded(job: Job) -> str:
 def _timed_out(step: Step, reason: StopReason) -> MotionQueueError:
     if reason is StopReason.TIMEOUT:
         return MotionQueueError(
-            "timeout", f"The step {step.name!r} took longer than its limit of {step.timeout:g} s and was stopped.", retryable=True
+            "timeout",
+            f"The step {step.name!r} took longer than its limit of {step.timeout:g} s and was stopped. Raise the limit, or make the "
+            "work smaller.",
+            retryable=True,
         )
     return MotionQueueError(
-        "stalled", f"The step {step.name!r} made no progress for {step.stall_timeout:g} s and was stopped.", retryable=True
+        "stalled",
+        f"The step {step.name!r} made no progress for {step.stall_timeout:g} s and was stopped. The job's log says how far it was; "
+        "retry it, or give it more time without progress.",
+        retryable=True,
     )
