@@ -71,8 +71,9 @@ def test_a_whole_folder_reads_as_the_plain_fold_of_its_records() -> None:
 def test_an_empty_folder_opens_clean_and_a_closed_one_too_but_not_one_that_was_left_open(tmp_path: Path) -> None:
     first = FileJournal(tmp_path)
     assert first.open() == ({}, {}, 0, True, ())
-    assert not read_state(tmp_path).clean
     first.append([submitted(1, "a")])
+    assert first.wait(1, 10)
+    assert not read_state(tmp_path).clean
     first.close()
     assert read_state(tmp_path).clean
     second = FileJournal(tmp_path)
