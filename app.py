@@ -12,8 +12,8 @@ import os
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,7 +31,7 @@ from .persistence.artefacts import FolderStore
 from .persistence.inbox import Ack, Command, Inbox
 from .persistence.journal import FileJournal
 from .persistence.logs import EngineLog, JobLog
-from .persistence.state import StateFolder
+from .persistence.state import StateFolder, claim, find_orphans
 from .queue import Engine, InputRef, JobSpec, Limits, MotionQueueError, StoreError
 from .queue.contract import Json
 
@@ -47,6 +47,7 @@ class Settings:
     """All that the program's user can choose. Memory in MB."""
 
     state_dir: Path
+    store_dir: Path | None = None  # where results and work in progress are; None: in the state folder
     blender: str = ""  # path of an installed Blender; empty: find one
     python: tuple[str, ...] = ()  # command of a Python for numerics; empty: this one
     concurrency: int = 4  # steps at once, 1–8
@@ -69,7 +70,7 @@ class App:
         self.folder = folder
         root = folder.path
         self._log = EngineLog(root / "logs", level=settings.log_level.upper())
-        self.store = FolderStore(root / "artefacts")
+        self.store = FolderStore(settings.store_dir or root / "artefacts")
         self.job_logs = JobLogs(self.store.log_path, chatter=settings.log_level == "debug")
         defaults = Limits()
         lanes = {**defaults.lanes, **settings.lanes}
@@ -77,7 +78,7 @@ class App:
         self.children = ChildPool(_child_settings(settings, lanes["blender"]), logger=children)
         self._finisher = Finisher(self.store, self.job_logs.write)
         self.engine = Engine(
-            journal=FileJournal(root / "journal"),
+            journal=FileJournal(folder.journal),
             store=self.store,
             limits=Limits(
                 total=settings.concurrency,
@@ -95,13 +96,16 @@ class App:
             self.engine.register_backend(make(self.children, memory_limit_mb=limit))
         self.engine.register_backend(DeliverBackend())
         self.engine.register_workflow(shot_workflow())
-        self._inbox = Inbox(root / "inbox")
+        self._inbox = Inbox(root)
         self._closing = threading.Event()
 
     @classmethod
     def open(cls, settings: Settings) -> App:
         """Take the state folder, take up what it holds, and begin to run. `StoreError` when the folder cannot be had."""
-        folder = StateFolder.acquire(settings.state_dir)
+        return cls._start(settings, StateFolder.acquire(settings.state_dir))
+
+    @classmethod
+    def _start(cls, settings: Settings, folder: StateFolder) -> App:
         try:
             app = cls(settings, folder)
             app.engine.start()
@@ -111,6 +115,39 @@ class App:
         app._finisher.start(app.engine)
         threading.Thread(target=app._read_inbox, name="motion-queue-inbox", daemon=True).start()
         return app
+
+    @classmethod
+    def claim(cls, settings: Settings) -> App:
+        """As `open`, for programs of which several may run: each gets a folder of its own under `settings.state_dir`.
+
+        What others left behind whose process is gone is adopted. All of them share one artefact store.
+        """
+        parent = settings.state_dir
+        folder = claim(parent)
+        app = cls._start(replace(settings, state_dir=folder.path, store_dir=settings.store_dir or parent / "artefacts"), folder)
+        app.adopt(find_orphans(parent))
+        return app
+
+    def adopt(self, orphans: Sequence[Path]) -> int:
+        """Take over the unfinished jobs of state folders that nobody owns any more; how many there were."""
+        count = 0
+        for path in orphans:
+            try:
+                with StateFolder.acquire(path) as orphan:
+                    journal = FileJournal(orphan.journal)
+                    recovered = journal.open()
+                    try:
+                        ticket = self.engine.adopt(recovered.jobs, clean=recovered.clean)
+                        # Only what is safe here may be put aside there; a crash in between repeats the adoption.
+                        ticket.wait_durable()
+                    finally:
+                        journal.close()
+                    orphan.retire()
+                    count += len(ticket.job_ids)
+            except StoreError as error:
+                # Another process may have been faster; or its disk is gone. The jobs stay where they are.
+                _log.warning("The jobs in %s were not adopted: %s", path, error)
+        return count
 
     def close(self, timeout: float = 2.0) -> bool:
         """Stop everything within about `timeout` seconds; running jobs go back to the queue. True when all threads ended."""

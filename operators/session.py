@@ -48,7 +48,7 @@ def start() -> App:
     if _app is None:
         from ..app import App, Settings  # noqa: PLC0415 (an extension that is only switched on costs nothing)
 
-        _app = App.open(Settings(state_dir=state_dir(), low_priority=not _in_background()))
+        _app = App.claim(Settings(state_dir=state_dir(), low_priority=not _in_background()))
     return _app
 
 
@@ -61,7 +61,10 @@ def stop() -> None:
 
 
 def state_dir() -> Path:
-    """Where this Blender's queue is: MOTION_QUEUE_STATE, else the extension's user folder, else the user's state directory."""
+    """Where the queues of this user's Blenders are, one folder each.
+
+    MOTION_QUEUE_STATE, else the extension's user folder, else the user's state directory.
+    """
     from ..persistence.state import resolve  # noqa: PLC0415
 
     return resolve(extension=_extension_folder())

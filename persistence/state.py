@@ -88,6 +88,11 @@ class StateFolder:
         return folder
 
     @property
+    def journal(self) -> Path:
+        """The folder of its journal."""
+        return journal_of(self.path)
+
+    @property
     def held(self) -> bool:
         return self._fd >= 0
 
@@ -116,9 +121,10 @@ class StateFolder:
             files.create(self.path / _RETIRING).close()
             files.sync_dir(self.path)  # from here on nobody adopts them again
             for name in names:
-                files.replace(self.path / name, target / name)
+                files.replace(self.journal / name, target / name)
             files.sync_dir(target)
-            files.sync_dir(self.path)
+            if names:
+                files.sync_dir(self.journal)
             files.remove(self.path / _RETIRING)
             files.sync_dir(self.path)
         except OSError as error:
@@ -190,11 +196,16 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
+def journal_of(path: Path) -> Path:
+    """The folder of a state folder's journal; `read_state` reads it without the lock."""
+    return path / "journal"
+
+
 def _journal_files(path: Path) -> list[str]:
     """Oldest first."""
-    files = OsFiles()
-    names = set(files.names(path))
-    return [name for name in (PREVIOUS, SNAPSHOT) if name in names] + [segment_name(n) for n in segment_numbers(files, path)]
+    files, folder = OsFiles(), journal_of(path)
+    names = set(files.names(folder))
+    return [name for name in (PREVIOUS, SNAPSHOT) if name in names] + [segment_name(n) for n in segment_numbers(files, folder)]
 
 
 def _state_error(error: OSError, path: Path) -> StoreError:
@@ -265,4 +276,15 @@ else:
         return True
 
 
-__all__ = ["ENVIRONMENT", "StateFolder", "claim", "find_orphans", "is_owned", "owner_of", "remove", "resolve", "user_state_dir"]
+__all__ = [
+    "ENVIRONMENT",
+    "StateFolder",
+    "claim",
+    "find_orphans",
+    "is_owned",
+    "journal_of",
+    "owner_of",
+    "remove",
+    "resolve",
+    "user_state_dir",
+]

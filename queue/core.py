@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .contract import ArtefactStore, JobState, Journal, Json, StepResult, StepState, StopReason
-from .errors import JobError, MotionQueueError, StepStopped
+from .errors import MotionQueueError, StepStopped
 from .eta import Durations
 from .forecast import Forecaster
 from .ledger import Ledger
@@ -104,11 +104,11 @@ class Core:
 
     def enqueue(self, job: Job) -> None:
         """Put the job's next step in line. Called in every state in which it should run when its turn comes."""
-        waiting = self._line_up(job)
+        waiting = self.line_up(job)
         if waiting is not None:
             self.scheduler.add(job.id, waiting)
 
-    def _line_up(self, job: Job) -> Waiting | None:
+    def line_up(self, job: Job) -> Waiting | None:
         """What the scheduler has to know of the job's next step; None when it comes later (`not_before`) or can never run."""
         step = job.current
         if step is None:
@@ -519,57 +519,6 @@ class Core:
         )
         return view
 
-    def recover_unfinished(self, *, clean: bool) -> None:
-        """Put waiting jobs in line; those that ran when the last process ended go on at their first unfinished step.
-
-        `clean`: that process closed its queue, and a job between two steps has nothing to recover from.
-        """
-        entries: list[tuple[str, Waiting]] = []
-        for key in list(self.ledger.order):
-            job = self.ledger.jobs[key[2]]
-            if job.state in (JobState.RUNNING, JobState.STOPPING):
-                self.recover(job, clean=clean)
-            if job.state is JobState.QUEUED and (waiting := self._line_up(job)) is not None:
-                entries.append((job.id, waiting))
-        self.scheduler.add_many(entries)
-
-    def take_up(self, job: Job, *, clean: bool) -> None:
-        """One unfinished job that comes from elsewhere: recover it where it was running, and put it in line."""
-        if job.state in (JobState.RUNNING, JobState.STOPPING):
-            self.recover(job, clean=clean)
-        if job.state is JobState.QUEUED:
-            self.enqueue(job)
-
-    def recover(self, job: Job, *, clean: bool) -> None:
-        crashed: dict[str, dict[str, Json]] = {}
-        for index, step in enumerate(job.steps):
-            if step.state is StepState.RUNNING:
-                step.__dict__["state"] = StepState.PENDING
-                crashed[str(index)] = {"state": StepState.PENDING}
-        if job.state is JobState.STOPPING:
-            self.end(job, "job_cancelled", after(job.state, Trigger.INTERRUPT), crashed)
-            return
-        count = job.crash_count + len(crashed)
-        limit = self.limits.max_crashes
-        if crashed and limit and count >= limit:
-            name = job.steps[int(next(iter(crashed)))].name
-            error = JobError(
-                "crash_loop",
-                f"The program ended {count} times while the step {name!r} of this job was running. It is not tried again by "
-                "itself; read its log, then retry it or change it.",
-            )
-            self.end(job, "job_failed", after(job.state, Trigger.FAIL), crashed, error=error, crash_count=count, recovered=True)
-            return
-        fields: dict[str, Any] = {"state": after(job.state, Trigger.INTERRUPT)}
-        if job.pause_requested:
-            # The step that was to be finished first is not running any more: the pause takes effect now.
-            fields = {"state": after(job.state, Trigger.PAUSE), "pause_requested": False}
-        if crashed or not clean:
-            fields["recovered"] = True
-        if crashed:
-            fields["crash_count"] = count
-        self.ledger.change("job_recovered", job, crashed or None, **fields)
-
     def call_stop_callbacks(self) -> None:
         """Without the lock; the clock and `close` may do this at the same time."""
         while True:
@@ -613,13 +562,13 @@ def _timed_out(step: Step, reason: StopReason) -> MotionQueueError:
     if reason is StopReason.TIMEOUT:
         return MotionQueueError(
             "timeout",
-            f"The step {step.name!r} took longer than its limit of {step.timeout:g} s and was stopped. Raise the limit, or make the "
-            "work smaller.",
+            f"The step {step.name!r} took longer than its limit of {step.timeout:g} s and was stopped. "
+            "Raise the limit, or make the work smaller.",
             retryable=True,
         )
     return MotionQueueError(
         "stalled",
-        f"The step {step.name!r} made no progress for {step.stall_timeout:g} s and was stopped. The job's log says how far it was; "
-        "retry it, or give it more time without progress.",
+        f"The step {step.name!r} made no progress for {step.stall_timeout:g} s and was stopped. "
+        "The job's log says how far it was; retry it, or give it more time without progress.",
         retryable=True,
     )

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import time
-import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from .channel import ENDS, Channel, Event, Pump
+from . import recovery
+from .admission import check_room, checked_limits, checked_priority, new_job
+from .channel import Event
 from .clock import Clock, health_of
 from .contract import ArtefactStore, Backend, Health, JobState, Journal, Json, Record, StepSpec, StopReason, Workflow
 from .core import Core
@@ -25,29 +24,12 @@ from .errors import MotionQueueError, StoreError
 from .ledger import states_of
 from .memory_journal import MemoryJournal
 from .metrics import Metrics
-from .model import DEFAULT_PRIORITY, Job, JobSpec, Limits, Page, PristineSteps, Ticket
-from .pool import THREADS
+from .model import Job, JobSpec, Limits, Page, Ticket
+from .publishing import Publisher
 from .scheduler import order_key
 from .states import TERMINAL, Trigger, after
-from .values import plain_copy
 
 _log = logging.getLogger(__name__)
-
-# Fields that a new job takes over from its spec where they are not empty.
-_COPIED = (
-    "label",
-    "payload",
-    "inputs",
-    "project_id",
-    "batch_id",
-    "metadata",
-    "callback_url",
-    "idempotency_key",
-    "retry_of",
-    "source",
-)
-_JSON = frozenset({"payload", "metadata", "source"})
-_ENDED_BEFORE = "job_ended_before"  # not a journal record: tells a late callback that its job is over already
 
 
 class Engine:
@@ -66,19 +48,14 @@ class Engine:
 
         It is called on the journal's thread and must be quick.
         """
-        checked = _checked(limits or Limits())
+        checked = checked_limits(limits or Limits())
         self._core = Core(
             journal=journal if journal is not None else MemoryJournal(), store=store, limits=checked, job_log=job_log
         )
-        self._on_finished = on_finished
-        self._events: deque[Record] = deque(maxlen=checked.events_kept)
+        self._publisher = Publisher(self._core, on_finished)
+        self.pump = self._publisher.pump
+        self._clock = Clock(self._core, self._publisher.channel)
         self._closed = False
-        self._storage_error: StoreError | None = None  # while the journal cannot be written
-        self._first_event = 1  # the oldest event that can be replayed
-        self._channel = Channel()
-        self._clock = Clock(self._core, self._channel)
-        self.pump = Pump(self._channel)
-        self.pump.subscribe(self._call_back)
         self.recovery_notes: tuple[str, ...] = ()
 
     # ------------------------------------------------------------------ start and end
@@ -97,22 +74,15 @@ class Engine:
         """Read the journal and continue what it holds; returns notes for people."""
         core = self._core
         recovered = core.journal.open()
-        core.journal.listen(self._on_durable, self._on_journal_error)
+        core.journal.listen(self._publisher.on_durable, self._publisher.on_journal_error)
         with core.lock:
             core.ledger.seq = recovered.last_seq
-            core.durable = recovered.last_seq
-            self._first_event = recovered.last_seq + 1
-            notes = list(recovered.notes)
-            self._load_meta(recovered.meta, notes)
-            jobs = []
-            for job_id, record in recovered.jobs.items():
-                try:
-                    jobs.append(Job.from_record({**record, "id": job_id}))
-                except (KeyError, TypeError, ValueError) as error:
-                    notes.append(f"Job {job_id} could not be read ({type(error).__name__}: {error}) and was left out.")
+            self._publisher.begin(recovered.last_seq)
+            jobs, unreadable = recovery.read_jobs(recovered.jobs)
+            notes = [*recovered.notes, *recovery.load_meta(core, recovered.meta), *unreadable]
             core.ledger.adopt_many(jobs)
             self.recovery_notes = tuple(notes)
-            core.recover_unfinished(clean=recovered.clean)
+            recovery.recover_unfinished(core, clean=recovered.clean)
             core.prune()
             core.dispatch()
             core.ledger.flush()
@@ -213,7 +183,7 @@ class Engine:
                         ids.append(known)
                         continue
                 planned = core.registry.plan(spec)
-                job = _new_job(spec, planned.steps, now)
+                job = new_job(spec, planned.steps, now)
                 if job.id in core.ledger.jobs or job.id in new:
                     raise MotionQueueError(
                         "duplicate_id", f"A job with the id {job.id!r} exists already; leave the id empty or choose another."
@@ -224,7 +194,7 @@ class Engine:
                     exclusive.append(planned.specs)
                 new[job.id] = job
                 ids.append(job.id)
-            self._check_room(new.values(), exclusive)
+            check_room(core, new.values(), exclusive)
             for job in new.values():
                 core.ledger.submit(job)
                 core.unsaved.append((job.revision, job.id))
@@ -321,7 +291,7 @@ class Engine:
             job = self._core.ledger.get(job_id)
             if job.finished:
                 raise MotionQueueError("wrong_state", f"The job is {job.state}; its priority means nothing any more.")
-            self._core.reorder(job, _checked_priority(priority), job.position, "job_priority")
+            self._core.reorder(job, checked_priority(priority), job.position, "job_priority")
             self._core.dispatch()
             return self._ticket([job_id])
 
@@ -358,6 +328,27 @@ class Engine:
             ]
             if ids:
                 self._core.forget(ids)
+            return self._ticket(ids)
+
+    def adopt(self, records: Mapping[str, Mapping[str, Json]], *, clean: bool) -> Ticket:
+        """Take over the unfinished jobs that another journal held (its `Recovered.jobs`), as if they had been this one's.
+
+        Jobs that are known here already are skipped, so that an adoption that was cut off can be repeated. `clean`: that
+        journal's owner had closed it; otherwise steps that were running count as crashed.
+        """
+        core = self._core
+        with core.lock:
+            self._refuse_if_not_open()
+            ids = []
+            jobs, unreadable = recovery.read_jobs({i: record for i, record in records.items() if i not in core.ledger.jobs})
+            for note in unreadable:
+                _log.error("Of another journal: %s", note)
+            for job in jobs:
+                if not job.finished:
+                    core.ledger.submit(job)
+                    recovery.take_up(core, job, clean=clean)
+                    ids.append(job.id)
+            core.dispatch()
             return self._ticket(ids)
 
     # ------------------------------------------------------------------ looking
@@ -429,14 +420,12 @@ class Engine:
     def set_limits(self, **changes: Any) -> Limits:
         """Change fields of `Limits` while jobs run. Returns the new limits."""
         with self._core.lock:
-            before, limits = self._core.limits, _checked(replace(self._core.limits, **changes))
+            before, limits = self._core.limits, checked_limits(replace(self._core.limits, **changes))
             self._core.limits = limits
             self._core.scheduler.set_limits(total=limits.total, lanes=limits.lanes, memory_mb=limits.memory_mb)
             if limits.memory_mb and not before.memory_mb:
                 self._core.ask_for_memory()
-            if self._events.maxlen != limits.events_kept:
-                self._events = deque(self._events, maxlen=limits.events_kept)
-                self._note_first_event()
+            self._publisher.keep(limits.events_kept)
             self._core.prune()
             self._core.dispatch()
             self._core.ledger.flush()
@@ -450,30 +439,11 @@ class Engine:
 
     def on_finished(self, job_id: str, callback: Callable[[Job], None]) -> Callable[[], None]:
         """Call back once, on the pump's thread, when the job is over (or is already). Returns the function that ends it."""
-        with self._core.lock:
-            job = self._core.ledger.get(job_id)
-            self._core.callbacks.setdefault(job_id, []).append(callback)
-            if job.finished and job.revision <= self._core.durable:
-                # Over and published already: its record goes through the channel once more, for this callback alone.
-                self._channel.post([Record(job.revision, job.completed_at or 0.0, _ENDED_BEFORE, job_id, {}, None, True)])
-
-        def unsubscribe() -> None:
-            with self._core.lock:
-                callbacks = self._core.callbacks.get(job_id, [])
-                if callback in callbacks:
-                    callbacks.remove(callback)
-                if not callbacks:
-                    self._core.callbacks.pop(job_id, None)
-                    self._core.departed.pop(job_id, None)
-
-        return unsubscribe
+        return self._publisher.on_finished(job_id, callback)
 
     def events(self, since: int, limit: int = 1000) -> tuple[tuple[Record, ...], bool]:
         """Durable records with a larger id than `since`, oldest first, and whether some before them are gone (resync)."""
-        with self._core.lock:
-            resync = since + 1 < self._first_event or since > self._core.durable
-            start = 0 if resync else since + 1 - self._first_event
-            return tuple(self._events[i] for i in range(start, min(start + limit, len(self._events)))), resync
+        return self._publisher.events(since, limit)
 
     @property
     def last_event(self) -> int:
@@ -513,138 +483,21 @@ class Engine:
 
     # ------------------------------------------------------------------ inside
 
-    def _check_room(self, new: Collection[Job], exclusive: Sequence[tuple[StepSpec, ...]]) -> None:
-        """Refuse jobs for which there is no room, or whose exclusive key is taken where they do not want to wait for it."""
-        limits, ledger = self._core.limits, self._core.ledger
-        waiting = ledger.count(JobState.QUEUED) + ledger.count(JobState.PAUSED)
-        if waiting + len(new) > limits.max_queued:
-            running = self._core.meter.running
-            seconds = max(1.0, running.p50) if running else 10.0
-            raise MotionQueueError(
-                "queue_full",
-                f"The queue holds {waiting} waiting jobs and takes at most {limits.max_queued}. "
-                f"Try again in {seconds:.0f} s, or raise the limit.",
-                details={"retry_after": f"{seconds:.0f}"},
-                retryable=True,
-            )
-        if limits.max_active_per_project:
-            for project, count in Counter(job.project_id for job in new if job.project_id).items():
-                active = ledger.active_in_project(project)
-                if active + count > limits.max_active_per_project:
-                    raise MotionQueueError(
-                        "project_full",
-                        f"The project {project!r} has {active} unfinished jobs and may have {limits.max_active_per_project}. "
-                        "Wait for some, or cancel some.",
-                        details={"project_id": project},
-                        retryable=True,
-                    )
-        taken: set[str] = set()
-        for steps in exclusive:
-            for step in steps:
-                key = step.exclusive_key
-                if key and step.on_conflict == "reject" and (key in taken or ledger.wants_key(key)):
-                    raise MotionQueueError(
-                        "key_taken",
-                        f"Another job holds or waits for {key!r}, and only one may. Wait for it, or cancel it.",
-                        details={"exclusive_key": key},
-                        retryable=True,
-                    )
-            taken.update(step.exclusive_key for step in steps if step.exclusive_key)
-
     def _refuse_if_not_open(self) -> None:
         if self._core.closing:
             raise MotionQueueError("closing", "The queue is closing and takes no more jobs.", retryable=True)
         if not self._clock.started:
             raise MotionQueueError("not_started", "Call start() before the first job.")
-        if self._storage_error is not None:
-            error = self._storage_error
+        if (error := self._publisher.storage_error) is not None:
             raise StoreError(error.code, error.message, details=error.details, retryable=True)
 
     def _ticket(self, job_ids: Iterable[str]) -> Ticket:
         return Ticket(tuple(job_ids), self._core.ledger.flush(), self._core.journal.wait)
 
-    def _load_meta(self, meta: Mapping[str, Json], notes: list[str]) -> None:
-        if meta.get("paused"):
-            self._core.hold("paused", "The queue is paused.")
-        learned = meta.get("durations")
-        if learned is not None:
-            try:
-                self._core.durations.load(learned)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                notes.append(
-                    f"The learned durations could not be read ({type(error).__name__}: {error}); times are learned anew."
-                )
-
-    def _on_durable(self, records: Sequence[Record]) -> None:
-        finished: list[Job] = []
-        with self._core.changed:
-            self._core.durable = records[-1].seq
-            while self._core.unsaved and self._core.unsaved[0][0] <= self._core.durable:
-                self._core.unsaved.popleft()
-            self._events.extend(records)
-            self._note_first_event()
-            if self._on_finished is not None:
-                for record in records:
-                    if record.name in ENDS and (job := self._core.ledger.jobs.get(record.job)) is not None:
-                        finished.append(self._core.view(job))
-            self._core.changed.notify_all()
-        self._channel.post(records)
-        if finished and self._on_finished is not None:
-            try:
-                self._on_finished(finished)
-            except Exception:
-                # On the journal's thread: it must go on writing whatever its listeners do.
-                _log.exception("What was to happen at the end of %d jobs failed", len(finished))
-
-    def _note_first_event(self) -> None:
-        self._first_event = self._events[0].seq if self._events else self._core.durable + 1
-
-    def _on_journal_error(self, error: StoreError | None) -> None:
-        with self._core.lock:
-            self._storage_error = error
-            if error is None:
-                _log.warning("The journal can be written again")
-                self._core.unhold("storage")
-                self._core.ledger.flush()
-                return
-            _log.error("The journal cannot be written: %s", error)
-            self._core.hold("storage", error.message)
-            # Whoever submitted these was told that they are not safe; they must not run as if they were.
-            unsaved, self._core.unsaved = self._core.unsaved, deque()
-            for _seq, job_id in unsaved:
-                job = self._core.ledger.jobs.get(job_id)
-                if job is not None and job.state is JobState.QUEUED:
-                    self._core.unqueue(job)
-                    self._core.fail(job, None, error)
-            self._core.ledger.flush()
-
     def _call_stop_callbacks_soon(self) -> None:
         """Callers may be Blender's main thread: the clock makes these calls."""
         if self._core.stop_callbacks:
             self._core.wake.set()
-
-    def _call_back(self, event: Event) -> None:
-        """Subscribed to the pump: completion callbacks."""
-        record = event.record
-        if event.resync:
-            with self._core.lock:
-                due = [i for i in self._core.callbacks if i in self._core.departed or self._core.is_durable(i)]
-        elif record is not None and (record.name in ENDS or record.name == _ENDED_BEFORE):
-            due = [record.job]
-        else:
-            return
-        for job_id in due:
-            with self._core.lock:
-                callbacks = self._core.callbacks.pop(job_id, None)
-                known = self._core.departed.pop(job_id, None) or self._core.ledger.jobs.get(job_id)
-                job = self._core.view(known) if callbacks and known is not None else None
-            for callback in callbacks or ():
-                if job is None:
-                    continue
-                try:
-                    callback(job)
-                except Exception:
-                    _log.exception("The completion callback of job %s failed", job_id)
 
 
 @contextmanager
@@ -657,54 +510,3 @@ def _collector_off() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _new_job(spec: JobSpec, steps: PristineSteps, now: float) -> Job:
-    job = Job()
-    values: dict[str, Any] = job.__dict__
-    values["id"] = spec.id or str(uuid.UUID(bytes=os.urandom(16), version=4))
-    values["workflow"] = spec.workflow
-    values["steps"] = steps
-    values["created_at"] = now
-    for name in _COPIED:
-        value = getattr(spec, name)
-        if value:
-            values[name] = plain_copy(value, f"the {name} of a job") if name in _JSON else value
-    if spec.priority != DEFAULT_PRIORITY:
-        values["priority"] = spec.priority
-    if spec.not_before is not None:
-        values["not_before"] = spec.not_before
-    if spec.expires_after is not None:
-        values["expires_at"] = now + spec.expires_after
-    return job
-
-
-def _checked_priority(priority: int) -> int:
-    if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= 100:
-        raise MotionQueueError("bad_priority", f"Priority {priority!r} is not a whole number between 0 and 100.")
-    return priority
-
-
-def _checked(limits: Limits) -> Limits:
-    problems = {}
-    if not 1 <= limits.total <= THREADS:
-        problems["total"] = f"must be between 1 and {THREADS}"
-    problems |= {f"lanes.{name}": "must not be negative" for name, limit in limits.lanes.items() if limit < 0}
-    problems |= {
-        name: "must not be negative"
-        for name in (
-            "memory_mb",
-            "max_queued",
-            "max_active_per_project",
-            "finished_kept",
-            "max_crashes",
-            "retry_base",
-            "retry_cap",
-            "grace",
-            "events_kept",
-        )
-        if not getattr(limits, name) >= 0
-    }
-    if problems:
-        raise MotionQueueError("bad_limits", "These limits are out of range: " + ", ".join(problems) + ".", details=problems)
-    return limits

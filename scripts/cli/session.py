@@ -169,8 +169,9 @@ class Session:
 def read_jobs(state_dir: Path) -> list[Job]:
     """The jobs of a state folder, in order of submission, without its lock and without changing anything."""
     from ...persistence.reader import load  # noqa: PLC0415
+    from ...persistence.state import journal_of  # noqa: PLC0415
 
-    recovered = load(state_dir / "journal").recovered
+    recovered = load(journal_of(state_dir)).recovered
     jobs = []
     for job_id, record in recovered.jobs.items():
         try:
@@ -195,7 +196,7 @@ def cancel_jobs(state_dir: Path, ids: Sequence[str]) -> None:
         return
     folder = StateFolder.acquire(state_dir)
     try:
-        engine = Engine(journal=FileJournal(state_dir / "journal"))  # without backends: what waits keeps waiting
+        engine = Engine(journal=FileJournal(folder.journal))  # without backends: what waits keeps waiting
         engine.start()
         try:
             engine.cancel_many(ids).wait_durable()

@@ -193,7 +193,7 @@ class EngineMachine(RuleBasedStateMachine):
                 ),
             )
         self.engine.start()
-        self.events_seen = self.engine._first_event - 1  # starting has started steps already
+        self.events_seen = self.engine._publisher.first_event - 1  # starting has started steps already
 
     # -- what may be asked
 

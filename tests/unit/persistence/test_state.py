@@ -18,7 +18,7 @@ from fault.records import submitted
 from motion_queue.persistence import state
 from motion_queue.persistence.journal import FileJournal
 from motion_queue.persistence.reader import read_state
-from motion_queue.persistence.state import StateFolder, claim, find_orphans, is_owned, owner_of, resolve
+from motion_queue.persistence.state import StateFolder, claim, find_orphans, is_owned, journal_of, owner_of, resolve
 from motion_queue.queue.errors import StoreError
 
 _OWNER = """
@@ -28,7 +28,7 @@ from motion_queue.persistence.journal import FileJournal
 from motion_queue.persistence.state import StateFolder, claim
 from motion_queue.queue.contract import Record
 folder = claim(Path(sys.argv[2])) if sys.argv[1] == "claim" else StateFolder.acquire(Path(sys.argv[2]))
-journal = FileJournal(folder.path)
+journal = FileJournal(folder.journal)
 seq = journal.open().last_seq + 1
 journal.append([Record(seq, 1.0, "job_submitted", f"job-of-{folder.path.name}", {"state": "queued"})])
 journal.wait(seq)
@@ -83,12 +83,12 @@ def test_a_folder_in_use_is_refused_with_the_owners_pid_and_free_again_when_it_w
         assert caught.value.code == "state_locked"
         assert str(process.pid) in caught.value.message
         assert is_owned(tmp_path)
-        assert list(read_state(tmp_path).jobs) == [f"job-of-{tmp_path.name}"]  # readers need no lock
+        assert list(read_state(journal_of(tmp_path)).jobs) == [f"job-of-{tmp_path.name}"]  # readers need no lock
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
         assert not is_owned(tmp_path)
         with StateFolder.acquire(tmp_path) as folder:
-            journal = FileJournal(folder.path)
+            journal = FileJournal(folder.journal)
             recovered = journal.open()
             assert not recovered.clean
             assert len(recovered.jobs) == 1
@@ -110,10 +110,10 @@ def test_a_second_blender_gets_a_folder_of_its_own_and_adopts_the_first_ones_job
             first.kill()
             first.wait(10)
             assert find_orphans(tmp_path) == [first_path]
-            journal = FileJournal(mine.path)
+            journal = FileJournal(mine.journal)
             journal.open()
             with StateFolder.acquire(first_path) as orphan:
-                other = FileJournal(orphan.path)
+                other = FileJournal(orphan.journal)
                 jobs = other.open().jobs
                 assert list(jobs) == ["job-of-state-1"]
                 journal.append([submitted(1, "job-of-state-1")])
@@ -121,16 +121,16 @@ def test_a_second_blender_gets_a_folder_of_its_own_and_adopts_the_first_ones_job
                 other.close()
                 orphan.retire()
             assert find_orphans(tmp_path) == []
-            assert read_state(first_path).jobs == {}
+            assert read_state(journal_of(first_path)).jobs == {}
             journal.close()
-            assert list(read_state(mine.path).jobs) == ["job-of-state-1"]
+            assert list(read_state(mine.journal).jobs) == ["job-of-state-1"]
         with claim(tmp_path) as again:
             assert again.path == first_path  # empty now, and free
 
 
 def test_a_retirement_that_was_interrupted_is_finished_and_never_adopted_again(tmp_path: Path) -> None:
     folder = StateFolder.acquire(tmp_path / "state-1")
-    journal = FileJournal(folder.path)
+    journal = FileJournal(folder.journal)
     journal.open()
     journal.append([submitted(1, "a")])
     journal.close()
@@ -138,7 +138,7 @@ def test_a_retirement_that_was_interrupted_is_finished_and_never_adopted_again(t
     folder.release()
     assert find_orphans(tmp_path) == []
     with StateFolder.acquire(tmp_path / "state-1") as again:
-        assert read_state(again.path).jobs == {}
+        assert read_state(again.journal).jobs == {}
         assert not (again.path / "retiring").exists()
         kept = list((again.path / "adopted").rglob("journal-*.jsonl"))
         assert len(kept) == 1

@@ -221,6 +221,6 @@ def pump_until(engine: Engine, condition: Callable[[], bool]) -> None:
     waited = 0.0
     while not condition():
         if not engine.pump.tick(0.1):
-            engine._channel.wait(0.05)
+            engine._publisher.channel.wait(0.05)
             waited += 0.05
             assert waited < BOUND

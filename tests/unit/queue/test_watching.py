@@ -151,7 +151,7 @@ def test_a_full_channel_tells_its_reader_to_read_anew() -> None:
 
 
 def test_callbacks_come_after_a_resync_too(engine: Engine, gate: Gate) -> None:
-    engine._channel._capacity = 3
+    engine._publisher.channel._capacity = 3
     ids = engine.submit_many([JobSpec(workflow="gate")] * 4).job_ids
     calls: list[str] = []
     for job_id in ids:
