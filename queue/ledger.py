@@ -281,7 +281,7 @@ class Ledger:
 
     @staticmethod
     def _index_names(job: Job) -> list[tuple[str, str]]:
-        names = [("state", str(job.state)), ("workflow", job.workflow)]
+        names = [("state", job.state), ("workflow", job.workflow)]
         if job.project_id:
             names.append(("project", job.project_id))
         if job.batch_id:
@@ -296,8 +296,8 @@ class Ledger:
 
     def _move_state(self, job: Job, old: JobState, new: JobState) -> None:
         arrival = self._arrivals[job.id]
-        self._indexes["state", str(old)].remove(arrival)
-        self._index(("state", str(new))).add(arrival)
+        self._indexes["state", old].remove(arrival)
+        self._index(("state", new)).add(arrival)
         if new in TERMINAL:
             self._leave(job)
             self.finished_order[job.id] = None

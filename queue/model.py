@@ -7,7 +7,6 @@ record is that dictionary. Only the engine changes one, under its lock; callers 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -83,6 +82,12 @@ class Step:
         if spec.max_attempts != cls.max_attempts:
             values["max_attempts"] = spec.max_attempts
         return step
+
+    def copy(self) -> Step:
+        # copy.copy takes ten times as long.
+        other = Step()
+        other.__dict__.update(self.__dict__)
+        return other
 
     def to_record(self) -> dict[str, Json]:
         values = dict(self.__dict__)
@@ -200,13 +205,14 @@ class Job:
     def own_steps(self) -> tuple[Step, ...]:
         """The steps, no longer shared with other jobs: call it before one is changed."""
         if type(self.steps) is PristineSteps:
-            self.__dict__["steps"] = tuple([copy.copy(step) for step in self.steps])
+            self.__dict__["steps"] = tuple([step.copy() for step in self.steps])
         return self.steps
 
     def copy(self) -> Job:
         """An independent copy for a caller. Payloads are shared: nobody changes them."""
-        other = copy.copy(self)
-        other.__dict__["steps"] = tuple(copy.copy(step) for step in self.steps)
+        other = Job()
+        other.__dict__.update(self.__dict__)
+        other.__dict__["steps"] = tuple([step.copy() for step in self.steps])
         return other
 
     def to_record(self) -> dict[str, Json]:
