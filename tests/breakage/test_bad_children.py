@@ -86,7 +86,7 @@ def test_bad_children_fail_their_own_jobs_and_no_other(app: App, walk: Path, kin
     jobs = run_all(app, garbage | bad | good)
 
     codes = {name: error_of(jobs[name]).code for name in (*garbage, *bad)}
-    assert codes == {name: "child_protocol" for name in garbage} | {name: name for name in bad}
+    assert codes == dict.fromkeys(garbage, "child_protocol") | {name: name for name in bad}
     for name in (*garbage, *bad):
         assert jobs[name].state == "failed"
         assert says_what_to_do(error_of(jobs[name]).message), error_of(jobs[name]).message
@@ -123,7 +123,10 @@ def test_without_any_blender_clips_are_read_and_delivered_and_the_rest_is_said(
     [
         ("#!/bin/sh\necho 'Blender 3.6.1'\n", "blender_too_old"),
         ("#!/bin/sh\necho 'it is no Blender'\nexit 3\n", "blender_broken"),
-        ("#!/bin/sh\n[ \"$1\" = --version ] && echo 'Blender 4.5.0' && exit 0\necho 'no licence' >&2\nexit 9\n", "child_start_failed"),
+        (
+            "#!/bin/sh\n[ \"$1\" = --version ] && echo 'Blender 4.5.0' && exit 0\necho 'no licence' >&2\nexit 9\n",
+            "child_start_failed",
+        ),
         ("#!/nowhere/sh\n", "blender_broken"),
     ],
 )

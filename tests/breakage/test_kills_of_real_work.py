@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""kill -9 of the whole program in the middle of real retargets and renders: what was done stays done, and nothing is left over."""
+"""kill -9 of the whole program amid real retargets and renders: what was done stays done, and nothing is left over."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def test_a_shot_that_is_killed_again_and_again_goes_on_where_it_was(
         began = time.time()
         process = live()
         # The journal still says what the last life began.
-        _until(process, lambda began=began: (_step(state, "retarget").get("started_at") or 0.0) >= began)  # type: ignore[misc]
-        _until(process, lambda process=process: process_tree.descendants(process.pid))  # type: ignore[misc]
+        _until(process, lambda began=began: (_step(state, "retarget").get("started_at") or 0.0) >= began)
+        _until(process, lambda process=process: process_tree.descendants(process.pid))
         time.sleep(delay)
         _kill(process)
         assert _step(state, "read")["state"] == "completed"
@@ -109,7 +109,7 @@ def test_a_shot_that_is_killed_again_and_again_goes_on_where_it_was(
     for _ in range(2):
         process = live()
         goal = len(before) + chance.randint(1, 6)
-        _until(process, lambda goal=goal: len(_frames(state)) >= goal)  # type: ignore[misc]
+        _until(process, lambda goal=goal: len(_frames(state)) >= goal)
         time.sleep(chance.uniform(0.0, 0.15))
         _kill(process)
         after = _frames(state)
@@ -147,7 +147,7 @@ def test_a_job_that_takes_the_program_down_three_times_is_given_up_with_its_reco
     frames: Frames = {}
     for count in range(1, 4):
         process = live(max_crashes=3)
-        _until(process, lambda count=count: len(_frames(state)) >= count)  # type: ignore[misc]
+        _until(process, lambda count=count: len(_frames(state)) >= count)
         _kill(process)
         frames = _frames(state)
     process = live(max_crashes=3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The user's own scene and camera through the whole program: a Blender with the user's preferences, and what can go wrong there."""
+"""The user's own scene and camera through the whole program: a Blender with the user's preferences, and what can go wrong."""
 
 from __future__ import annotations
 

@@ -45,10 +45,18 @@ def test_a_completed_job_tells_its_story_in_a_few_lines(open_app: OpenApp, walk:
 
     record = _record(tmp_path / "walk")
     assert record["state"] == job.state == "completed"
-    assert {s["name"]: s["state"] for s in record["steps"]} == dict.fromkeys(("read", "retarget", "render", "deliver"), "completed")
+    assert {s["name"]: s["state"] for s in record["steps"]} == dict.fromkeys(
+        ("read", "retarget", "render", "deliver"), "completed"
+    )
     assert record["payload"]["clip_frames"] == 120
     assert {a["name"] for s in record["steps"] for a in s["artefacts"]} >= {"motion.bvh", "character.fbx", "video.mp4"}
     lines = (tmp_path / "walk" / "job.log").read_text(encoding="utf-8").splitlines()
-    for words in ("Read walk.bvh: 12 frames", "Retargeted 12 frames", "Rendered 12 frames", "Delivered motion.bvh", "is completed"):
+    for words in (
+        "Read walk.bvh: 12 frames",
+        "Retargeted 12 frames",
+        "Rendered 12 frames",
+        "Delivered motion.bvh",
+        "is completed",
+    ):
         assert sum(words in line for line in lines) == 1, lines
     assert len(lines) < 12, lines

@@ -48,13 +48,13 @@ def _codes(trees: list[ast.Module]) -> set[str]:
     takes_code = {"JobError"}
     classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
     for _ in range(3):  # classes of classes
-        for node in classes:
+        for made in classes:
             own = any(
                 isinstance(f, ast.FunctionDef) and f.name == "__init__" and f.args.args[1:2] and f.args.args[1].arg == "code"
-                for f in node.body
+                for f in made.body
             )
-            if own or {_name(base) for base in node.bases} & takes_code:
-                takes_code.add(node.name)
+            if own or {_name(base) for base in made.bases} & takes_code:
+                takes_code.add(made.name)
     for node in nodes:
         if isinstance(node, ast.FunctionDef):
             parameters = [a.arg for a in node.args.args if a.arg != "self"]
