@@ -101,7 +101,7 @@ class Clock:
     def _release_delayed(self, now: float) -> None:
         for job_id in [job_id for job_id, at in self._core.delayed.items() if at <= now]:
             del self._core.delayed[job_id]
-            self._core.enqueue(self._core.ledger.jobs[job_id])
+            self._core.enqueue((self._core.ledger.jobs[job_id],))
 
     def _expire(self, now: float) -> None:
         for job_id in [job_id for job_id, at in self._core.expiring.items() if at <= now]:

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .contract import ArtefactStore, JobState, Journal, Json, StepResult, StepState, StopReason
@@ -102,13 +102,11 @@ class Core:
 
     # ------------------------------------------------------------------ starting and settling steps
 
-    def enqueue(self, job: Job) -> None:
-        """Put the job's next step in line. Called in every state in which it should run when its turn comes."""
-        waiting = self.line_up(job)
-        if waiting is not None:
-            self.scheduler.add(job.id, waiting)
+    def enqueue(self, jobs: Iterable[Job]) -> None:
+        """Put each job's next step in line. Called in every state in which it should run when its turn comes."""
+        self.scheduler.add([(job.id, waiting) for job in jobs if (waiting := self._line_up(job)) is not None])
 
-    def line_up(self, job: Job) -> Waiting | None:
+    def _line_up(self, job: Job) -> Waiting | None:
         """What the scheduler has to know of the job's next step; None when it comes later (`not_before`) or can never run."""
         step = job.current
         if step is None:
@@ -149,7 +147,8 @@ class Core:
                 continue
             if self.scheduler.is_waiting(job.id):
                 self.scheduler.discard(job.id)
-                self.scheduler.add(job.id, self._waiting(job, step, self.forecaster.estimate(job, step).memory_mb))
+                waiting = self._waiting(job, step, self.forecaster.estimate(job, step).memory_mb)
+                self.scheduler.add(((job.id, waiting),))
             elif job.id in self.runs:
                 self.scheduler.takes(job.id, self.forecaster.estimate(job, step).memory_mb)
 
@@ -306,7 +305,7 @@ class Core:
             self.ledger.change("job_paused", job, steps, state=after(job.state, Trigger.PAUSE), pause_requested=False, **fields)
         else:
             self.ledger.change(name, job, steps, **fields)
-            self.enqueue(job)
+            self.enqueue((job,))
 
     def stopped(self, job: Job, run: Run, changes: dict[str, Json]) -> None:
         """The step stopped because it was asked to: cancel, pause or shutdown."""
@@ -323,7 +322,7 @@ class Core:
             )
             return
         self.ledger.change("job_interrupted", job, {str(run.index): changes}, state=after(job.state, Trigger.INTERRUPT))
-        self.enqueue(job)
+        self.enqueue((job,))
 
     def step_failed(self, job: Job, run: Run, error: MotionQueueError, changes: dict[str, Json]) -> None:
         step = run.step
@@ -358,7 +357,7 @@ class Core:
             if job.pause_requested:
                 self.pause_now(job)
             else:
-                self.enqueue(job)
+                self.enqueue((job,))
             return
         changes |= {"state": StepState.FAILED, "completed_at": time.time()}
         step.__dict__.update({**changes, "error": value})

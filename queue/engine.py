@@ -80,9 +80,9 @@ class Engine:
             self._publisher.begin(recovered.last_seq)
             jobs, unreadable = recovery.read_jobs(recovered.jobs)
             notes = [*recovered.notes, *recovery.load_meta(core, recovered.meta), *unreadable]
-            core.ledger.adopt_many(jobs)
+            core.ledger.adopt(jobs)
             self.recovery_notes = tuple(notes)
-            recovery.recover_unfinished(core, clean=recovered.clean)
+            recovery.take_up(core, core.ledger.in_order(), clean=recovered.clean)
             core.prune()
             core.dispatch()
             core.ledger.flush()
@@ -195,10 +195,9 @@ class Engine:
                 new[job.id] = job
                 ids.append(job.id)
             check_room(core, new.values(), exclusive)
-            for job in new.values():
-                core.ledger.submit(job)
-                core.unsaved.append((job.revision, job.id))
-                core.enqueue(job)
+            core.ledger.submit(new.values())
+            core.unsaved.extend([(job.revision, job.id) for job in new.values()])
+            core.enqueue(new.values())
             core.dispatch()
             return self._ticket(ids)
 
@@ -245,7 +244,7 @@ class Engine:
                 self._core.ledger.change("job_resumed", job, pause_requested=False)
             else:
                 self._core.ledger.change("job_resumed", job, state=after(job.state, Trigger.RESUME), pause_requested=False)
-                self._core.enqueue(job)
+                self._core.enqueue((job,))
                 self._core.dispatch()
             return self._ticket([job_id])
 
@@ -339,15 +338,13 @@ class Engine:
         core = self._core
         with core.lock:
             self._refuse_if_not_open()
-            ids = []
             jobs, unreadable = recovery.read_jobs({i: record for i, record in records.items() if i not in core.ledger.jobs})
             for note in unreadable:
                 _log.error("Of another journal: %s", note)
-            for job in jobs:
-                if not job.finished:
-                    core.ledger.submit(job)
-                    recovery.take_up(core, job, clean=clean)
-                    ids.append(job.id)
+            unfinished = [job for job in jobs if not job.finished]
+            core.ledger.submit(unfinished)
+            recovery.take_up(core, unfinished, clean=clean)
+            ids = [job.id for job in unfinished]
             core.dispatch()
             return self._ticket(ids)
 

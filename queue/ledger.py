@@ -8,7 +8,7 @@ it under its lock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from .contract import JobState, Json, Record
@@ -77,29 +77,21 @@ class Ledger:
 
     # Jobs in and out
 
-    def submit(self, job: Job) -> None:
-        """Take a new job in, with its record."""
-        values = job.__dict__
-        values["position"] = float(self._arrived + 1)
-        self.seq += 1
-        values["revision"] = self.seq
+    def submit(self, jobs: Collection[Job]) -> None:
+        """Take new jobs in, each with its record."""
+        for number, job in enumerate(jobs, self._arrived + 1):
+            values = job.__dict__
+            values["position"] = float(number)
+            self.seq += 1
+            values["revision"] = self.seq
+            fields = job.to_record()
+            del fields["id"]  # the record names it
+            self._pending.append(Record(self.seq, job.created_at, "job_submitted", job.id, fields, None, True))
         self.seq_of_sync = self.seq
-        self.adopt(job)
-        fields = job.to_record()
-        del fields["id"]  # the record names it
-        self._pending.append(Record(self.seq, job.created_at, "job_submitted", job.id, fields, None, True))
+        self.adopt(jobs)
 
-    def adopt(self, job: Job) -> None:
-        """Take in a job that has its record already."""
-        self._admit(job)
-        for name in self._index_names(job):
-            self._index(name).add(self._arrivals[job.id])
-        self._all.add(self._arrivals[job.id])
-        if job.state not in TERMINAL:
-            self.order.add(order_key(job.id, job.priority, job.position))
-
-    def adopt_many(self, jobs: Sequence[Job]) -> None:
-        """As `adopt`, with one sort for the order of all and one step per index."""
+    def adopt(self, jobs: Collection[Job]) -> None:
+        """Take in jobs that have their records already."""
         by_index: dict[tuple[str, str], list[int]] = {}
         for job in jobs:
             self._admit(job)
@@ -163,6 +155,10 @@ class Ledger:
     def count(self, state: JobState) -> int:
         keys = self._indexes.get(("state", str(state)))
         return len(keys) if keys else 0
+
+    def in_order(self) -> list[Job]:
+        """All jobs that are not over, in the order in which they should run."""
+        return [self.jobs[key[2]] for key in self.order]
 
     def unfinished(self) -> int:
         return len(self.order)

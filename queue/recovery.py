@@ -6,14 +6,13 @@ Called with the core's lock held.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .contract import JobState, Json, StepState
 from .core import Core
 from .errors import JobError
 from .model import Job
-from .scheduler import Waiting
 from .states import Trigger, after
 
 
@@ -41,27 +40,18 @@ def load_meta(core: Core, meta: Mapping[str, Json]) -> list[str]:
     return []
 
 
-def recover_unfinished(core: Core, *, clean: bool) -> None:
-    """Put waiting jobs in line; those that ran when the last process ended go on at their first unfinished step.
+def take_up(core: Core, jobs: Iterable[Job], *, clean: bool) -> None:
+    """Put waiting jobs in line; those that ran when their process ended go on at their first unfinished step.
 
     `clean`: that process closed its queue, and a job between two steps has nothing to recover from.
     """
-    entries: list[tuple[str, Waiting]] = []
-    for key in list(core.ledger.order):
-        job = core.ledger.jobs[key[2]]
+    waiting = []
+    for job in jobs:
         if job.state in (JobState.RUNNING, JobState.STOPPING):
             _recover(core, job, clean=clean)
-        if job.state is JobState.QUEUED and (waiting := core.line_up(job)) is not None:
-            entries.append((job.id, waiting))
-    core.scheduler.add_many(entries)
-
-
-def take_up(core: Core, job: Job, *, clean: bool) -> None:
-    """One unfinished job that comes from elsewhere: recover it where it was running, and put it in line."""
-    if job.state in (JobState.RUNNING, JobState.STOPPING):
-        _recover(core, job, clean=clean)
-    if job.state is JobState.QUEUED:
-        core.enqueue(job)
+        if job.state is JobState.QUEUED:
+            waiting.append(job)
+    core.enqueue(waiting)
 
 
 def _recover(core: Core, job: Job, *, clean: bool) -> None:

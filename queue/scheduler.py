@@ -60,12 +60,8 @@ class Scheduler:
 
     # What waits
 
-    def add(self, job_id: str, waiting: Waiting) -> None:
-        self._waiting[job_id] = waiting
-        self._lane(waiting.lane).ready.add(waiting.key)
-
-    def add_many(self, entries: Iterable[tuple[str, Waiting]]) -> None:
-        """As `add`, with one sort per lane when the lanes are empty."""
+    def add(self, entries: Iterable[tuple[str, Waiting]]) -> None:
+        """Put steps in line, each under its job's id."""
         by_lane: dict[str, list[Key]] = {}
         for job_id, waiting in entries:
             self._waiting[job_id] = waiting
