@@ -17,7 +17,8 @@ Array = NDArray[np.float64]
 _ELEVATION = np.radians(9.0)
 _PLEASANT = np.radians(32.0)  # a three-quarter view shows depth and both arms
 _WIDEST = np.radians(65.0)
-_ROOM = 0.86  # share of the picture the motion may fill
+# Share of the picture the motion may fill: a figure on the spot is shown large, one that travels has air to travel in.
+_ON_THE_SPOT, _TRAVELLING = 0.93, 0.86
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +71,21 @@ def choose_view(of: Bounds, tangents: tuple[float, float]) -> View:
     `tangents` are those of half the horizontal and half the vertical angle of view.
     """
     points = extremes(of.points)
+    travel = float(np.linalg.norm(np.ptp(points[:, :2], axis=0))) / of.height
+    share = float(np.interp(travel, (1.5, 4.0), (_ON_THE_SPOT, _TRAVELLING)))
+    inner = (tangents[0] * share, tangents[1] * share)
     azimuths = np.linspace(-_WIDEST, _WIDEST, 27)
-    views = [_fit(points, a, _ELEVATION, tangents) for a in azimuths]
+    views = [_fit(points, a, _ELEVATION, inner) for a in azimuths]
     cost = [
         v.distance * (1 + 0.22 * abs(abs(a) - _PLEASANT) / _PLEASANT + (0.01 if a < 0 else 0))
         for v, a in zip(views, azimuths, strict=True)
     ]
-    return views[int(np.argmin(cost))]
+    # The extremes decide on the direction; for the place every point counts.
+    return _fit(of.points, azimuths[int(np.argmin(cost))], _ELEVATION, inner)
 
 
 def _fit(points: Array, azimuth: float, elevation: float, tangents: tuple[float, float]) -> View:
-    """The nearest camera with that direction that has every point inside its frame, with some room around."""
+    """The nearest camera with that direction that has every point inside its frame."""
     back = np.array([np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)])
     right = np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
     axes = np.stack([right, np.cross(back, right), back], -1)
@@ -88,7 +93,7 @@ def _fit(points: Array, azimuth: float, elevation: float, tangents: tuple[float,
     place = np.zeros(2)
     depths = np.zeros(2)
     for axis in (0, 1):
-        tangent = tangents[axis] * _ROOM
+        tangent = tangents[axis]
         high = (seen[:, axis] + seen[:, 2] * tangent).max()
         low = (-seen[:, axis] + seen[:, 2] * tangent).max()
         place[axis] = (high - low) / 2

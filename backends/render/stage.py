@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from . import framing
+from . import contact, framing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +34,14 @@ class Carrier(NamedTuple):
     owner: bpy.types.Object
     bone: str  # empty: the object itself
     points: Array  # [n, 3] in the bone's (or object's) own space
+
+
+class Moving(NamedTuple):
+    """What moves in a scene, as far as it was looked at."""
+
+    bounds: framing.Bounds
+    clouds: list[Array]  # of each carrier, its points in every frame looked at, [F, n, 3]
+    frames: range  # those
 
 
 def carriers(objects: Iterable[bpy.types.Object]) -> list[Carrier]:
@@ -72,7 +80,7 @@ def _skinned(target: bpy.types.Object, armature: bpy.types.Object, local: Array)
         yield Carrier(target, "", framing.extremes(local[owner < 0], _POINTS_PER_BONE))
 
 
-def measure(scene: bpy.types.Scene, of: list[Carrier], frames: range) -> framing.Bounds:
+def measure(scene: bpy.types.Scene, of: list[Carrier], frames: range) -> Moving:
     """Where those points are in every frame. Meshes are not evaluated: their modifiers are off meanwhile."""
     count = sum(len(c.points) for c in of)
     if len(frames) > _HIGHEST_FRAME_COUNT:
@@ -88,7 +96,8 @@ def measure(scene: bpy.types.Scene, of: list[Carrier], frames: range) -> framing
     for modifier in switched:
         modifier.show_viewport = True
     scene.frame_set(before)
-    return framing.bounds(clouds, _rest_height(of))
+    ends = np.cumsum([len(c.points) for c in of])[:-1]
+    return Moving(framing.bounds(clouds, _rest_height(of)), np.split(clouds, ends, axis=1), frames)
 
 
 def _place(of: list[Carrier], out: Array) -> None:
@@ -115,11 +124,12 @@ def _rest_height(of: list[Carrier]) -> float:
     return max(1e-3, float(np.ptp(all_heights)))
 
 
-def build(scene: bpy.types.Scene, of: framing.Bounds) -> None:
-    """Add floor, light and camera to the scene, sized for what moves in it."""
+def build(scene: bpy.types.Scene, moving: Moving) -> None:
+    """Add floor, light and camera to the scene, whose engine is chosen, sized for what moves in it."""
     import bpy  # noqa: PLC0415
     from mathutils import Matrix  # noqa: PLC0415
 
+    of = moving.bounds
     aspect = scene.render.resolution_x / scene.render.resolution_y
     across = 18.0 / _LENS
     tangents = (across, across / aspect) if aspect >= 1 else (across * aspect, across)
@@ -145,6 +155,9 @@ def build(scene: bpy.types.Scene, of: framing.Bounds) -> None:
     )
     _grid(scene, middle, of.ground, unit=of.height / 1.7, radius=reach + of.height)
     _light(scene, view, of)
+    if scene.render.engine == "BLENDER_WORKBENCH":  # the others have soft shadows of their own
+        under = contact.patches(moving.clouds, of.ground, of.height)
+        contact.build(scene, under, moving.frames, ground=of.ground, height=of.height, floor=_FLOOR)
 
 
 def _sweep(scene: bpy.types.Scene, middle: Array, ground: float, *, radius: float, bend: float, wall: float) -> None:
