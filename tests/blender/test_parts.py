@@ -147,8 +147,8 @@ def test_any_label_is_a_folder_name_inside_the_output_folder(label: str) -> None
 def test_a_foot_on_the_floor_has_a_contact_shadow_that_goes_as_it_rises() -> None:
     sole = np.random.default_rng(1).uniform([-0.05, -0.13, 0.0], [0.05, 0.13, 0.05], size=(24, 3))
     rise = np.array([0.0, 0.03, 0.06, 0.5])
-    foot = np.stack([sole + [0.2 * i, 0.0, z] for i, z in enumerate(rise)])
-    head = foot + [0.0, 0.0, 1.6]
+    foot = np.stack([sole + np.array([0.2 * i, 0.0, z]) for i, z in enumerate(rise)])
+    head = foot + np.array([0.0, 0.0, 1.6])
     (patch,) = contact.patches([foot, head], ground=0.0, height=1.7)
     np.testing.assert_allclose(patch.centre[:, 0], 0.2 * np.arange(4), atol=0.03)
     assert (np.diff(patch.half[:, 0]) < 0).all()
