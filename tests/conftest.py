@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all tests share: markers, readable failures, where the real parts are, and a clean end with a Blender module loaded."""
+"""What all tests share: readable failures, where the real parts are, and a clean end with a Blender module loaded."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ LONGEST_FAILURE = 8000  # characters of one failure, of its traceback and of eac
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get(CI_VARIABLE) else "here")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes minutes; `mq.py test --all` runs it")
 
 
 @pytest.hookimpl(wrapper=True)

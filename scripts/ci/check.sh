@@ -8,7 +8,7 @@ tools=$root/.venv-dev
 stamp=$tools/lock.sha256
 lock=$(sha256sum requirements/lock-dev.txt)
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$lock" ]; then
-    install=("$tools/bin/python" -I -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all:)
+    install=("$tools/bin/python" -I -m pip install -qq --disable-pip-version-check --require-hashes --only-binary :all:)
     python3 -m venv --clear "$tools" && "${install[@]}" -r requirements/lock-dev.txt || exit 3 # none of the three can be made
     echo "$lock" >"$stamp"
 fi

@@ -180,7 +180,6 @@ def _add_test(commands: Commands) -> None:
 Runs the tests that this machine can run, and ends with a line that names what did not run and why. With --ci, or
 where the variable CI is `true`, a missing Blender is a failure, and every supported Blender is set up first."""
     page = _command(commands, "test", "run the tests", description, _ENVIRONMENT)
-    page.add_argument("--all", action="store_true", help="also the tests that take minutes")
     page.add_argument("-k", metavar="EXPRESSION", dest="expression", help="only tests whose names match")
     page.add_argument("--ci", action="store_true", help="all supported Blenders, and nothing may be missing")
     page.add_argument("--blender", metavar="PATH", help="an installed Blender to test with as well")

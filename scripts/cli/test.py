@@ -61,7 +61,7 @@ class _Tally:
 def test(args: Namespace) -> int:
     ci = args.ci or os.environ.get("CI", "").lower() == "true"
     tally = _Tally()
-    options = (["-k", args.expression] if args.expression else []) + (["-m", "not slow"] if not (args.all or ci) else [])
+    options = ["-k", args.expression] if args.expression else []
     blender = _installed_blender(args.blender)
     paths = [Path(path).absolute() for path in args.paths] or _suites()
     ours = [path for path in paths if _INSTALLED not in path.parts]
@@ -75,8 +75,6 @@ def test(args: Namespace) -> int:
             _in_further_modules(options, tally)
         else:
             tally.not_run["the other Blender versions"] = "only with --ci"
-        if not (args.all or ci):
-            tally.not_run["slow tests"] = "only with --all"
     theirs = [path for path in paths if _INSTALLED in path.parts]
     if theirs and blender:
         _pytest(f"the zip in {blender}", Path(sys.executable), theirs, options, tally, ci, {INSTALLED_VARIABLE: blender})
