@@ -154,6 +154,8 @@ class Session:
             except MotionQueueError as gone:
                 if gone.code != "no_such_job":
                     raise
+            if row.state == "failed" and not row.log:
+                row = replace(row, log=str(self._app.store.log_path(row.id)))
         elif state is not None:
             row = replace(row, state=str(state))
         self.rows[row.id] = row
