@@ -19,7 +19,7 @@ from .support import LIMIT, SMALL, error_of, fill, rendered, run_all, says_what_
 PATIENT = {"retry_base": 0.05}  # seconds before an automatic retry
 
 
-def test_an_output_folder_that_cannot_be_written_fails_its_jobs_and_a_retry_delivers_what_was_made(
+def test_an_output_folder_that_cannot_be_written_fails_its_jobs_and_what_was_made_stays_in_the_store(
     open_app: OpenApp, mount: Mount, walk: Path, tmp_path: Path
 ) -> None:
     app = open_app()
