@@ -108,6 +108,26 @@ def test_an_interrupted_run_goes_on_with_resume(checkout: Path, tmp_path: Path) 
     assert mq(checkout, "resume", "--state", state).returncode == 0, "with nothing left it says so and ends well"
 
 
+def test_cancel_reaches_the_process_that_works_on_the_job(checkout: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bpy", reason="this environment has no bpy")
+    state = str(tmp_path / "state")
+    command = [sys.executable, "-I", "-m", "motion_queue.scripts.cli", "run", str(checkout / "examples" / "walk.bvh")]
+    command += ["--out", str(tmp_path / "out"), "--state", state, "--resolution", "160x90", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Rendering frame 3 " in line:
+            break
+    done = mq(checkout, "cancel", "--state", state, "--all")
+    rest, errors = process.communicate(timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert process.returncode == 1, errors
+    assert json.loads(rest.splitlines()[-1])["cancelled"] == 1
+    listed = mq(checkout, "list", "--state", state, "--json")
+    assert [json.loads(line)["state"] for line in listed.stdout.splitlines()] == ["cancelled"]
+    assert not (tmp_path / "out" / "walk" / "video.mp4").exists()
+
+
 def test_cancel_reaches_jobs_of_a_folder_that_nobody_owns_and_starts_none(checkout: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     engine = Engine(journal=FileJournal(state / "journal"))
