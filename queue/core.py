@@ -14,10 +14,11 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .contract import ArtefactStore, JobState, Journal, Json, StepResult, StepState, StopReason
-from .errors import MotionQueueError, StepStopped
+from .errors import JobError, MotionQueueError, StepStopped
 from .eta import Durations
 from .forecast import Forecaster
 from .ledger import Ledger
@@ -326,7 +327,7 @@ class Core:
 
     def step_failed(self, job: Job, run: Run, error: MotionQueueError, changes: dict[str, Json]) -> None:
         step = run.step
-        value = error.as_job_error()
+        value = self._job_error(job, error)
         self._log_lines.append((job.id, "error", f"Step {step.name} (attempt {step.attempt}) failed: {error}"))
         changes["error"] = value.to_json()
         if job.state is JobState.STOPPING:
@@ -368,7 +369,7 @@ class Core:
 
     def fail(self, job: Job, step: Step | None, error: MotionQueueError) -> None:
         """The job's next step can never run. An optional step is given up alone."""
-        value = error.as_job_error()
+        value = self._job_error(job, error)
         steps: dict[str, dict[str, Json]] = {}
         if step is not None:
             index = job.steps.index(step)
@@ -381,6 +382,10 @@ class Core:
         self._log_lines.append((job.id, "error", str(error)))
         self.wake.set()
         self.end(job, "job_failed", after(job.state, Trigger.FAIL), steps, error=value)
+
+    def _job_error(self, job: Job, error: MotionQueueError) -> JobError:
+        """The error as a value that names the job's log, by its place in the store: asking the store could touch the disk."""
+        return replace(error.as_job_error(), log="" if self._store is None else f"logs/{job.id}.log")
 
     def end(self, job: Job, name: str, state: JobState, steps: dict[str, dict[str, Json]], **fields: Any) -> None:
         """A terminal state: it never changes again."""

@@ -19,7 +19,7 @@ class JobError:
     message: str
     details: Mapping[str, str] = field(default_factory=dict)  # field of the payload → what is wrong with it
     retryable: bool = False
-    log: str = ""  # artefact key or path of the job's log
+    log: str = ""  # the job's log: its path within the artefact store
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -22,7 +22,7 @@ from ..retarget.backend import BLEND, blender_health, clip_frames
 NAME = "render"
 ARTEFACT = "video.mp4"
 # Seconds for one frame of one megapixel and one sample, on two cores without a graphics card: a first guess
-_GUESS = {Engine.WORKBENCH: 0.25, Engine.EEVEE: 1.2, Engine.CYCLES: 1.5}
+_GUESS = {Engine.WORKBENCH: 1.0, Engine.EEVEE: 5.0, Engine.CYCLES: 3.0}
 _MEMORY_MB = {Engine.WORKBENCH: 700.0, Engine.EEVEE: 1100.0, Engine.CYCLES: 1000.0}
 
 

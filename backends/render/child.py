@@ -43,7 +43,7 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         raise MotionQueueError("nothing_to_render", f"The frame range {scene.frame_start} to {scene.frame_end} is empty.")
 
     try:
-        folder = FrameFolder(Path(arguments["frames"]), f"{arguments['fingerprint']} {compat.version()}")
+        folder = FrameFolder(Path(arguments["frames"]), f"{arguments['fingerprint']} {compat.version()} look {look.VERSION}")
         done = folder.whole(numbers)
         if done:
             context.log("info", f"{len(done)} of {len(numbers)} frames were there already; going on.")

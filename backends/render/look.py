@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     import bpy
 
+# Part of every frame folder's fingerprint: raise it when pictures come out differently, so that old and new frames never mix.
+VERSION = 1
+
 _CARDS = ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")
 _ANTIALIASING = (5, 8, 11, 16, 32)  # what Workbench offers
 
