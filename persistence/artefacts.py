@@ -4,7 +4,7 @@
 A key is a relative path with forward slashes, `jobs/<job>/<step>/<attempt>/motion.bvh`; it is checked before it is ever joined to
 a path. A file under a key is whole and durable or not there. Knows nothing of jobs but that they have an id.
 
-  root/artefacts/<key>      root/work/<job>/<step>/      root/logs/<job>.log
+  artefacts/<key>      work/<job>/<step>/      logs/<job>.log
 """
 
 from __future__ import annotations
