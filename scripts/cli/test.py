@@ -115,12 +115,14 @@ def _in_further_modules(options: list[str], tally: _Tally) -> None:
             # Python 3.11 runs the two older versions; without it they are missing. 3.13 is asked for only where it is.
             _missing(tally, name, f"no Python {version[0]}.{version[1]} on this machine", version == (3, 11))
             continue
+        started = time.monotonic()
         try:
             interpreter = bootstrap.prepare(bootstrap.ROOT / folder, (lock, "lock-test.txt"), python=str(python), version=version)
         except bootstrap.SetupError as error:
             print(f"mq.py: {error} [{error.code}]", file=sys.stderr)
             _missing(tally, name, f"could not be set up ({error.code})", True)
             continue
+        tally.seconds[f"{name}, set up"] = time.monotonic() - started
         _pytest(name, interpreter, suites, options, tally, True)
 
 
