@@ -362,7 +362,7 @@ class Limits:
     retry_base: float = 2.0  # seconds before the first automatic retry; doubles each time
     retry_cap: float = 300.0
     grace: float = 10.0  # seconds between asking a step to stop and giving its worker up
-    events_kept: int = 5_000  # for replay
+    events_kept: int = 3_000  # for replay
 
 
 @dataclass(frozen=True, slots=True)
