@@ -28,7 +28,7 @@ def make_scene(arguments: dict[str, Any], context: ChildContext) -> dict[str, An
     scene.frame_start, scene.frame_end = 1, arguments["frames"]
     scene.render.resolution_x, scene.render.resolution_y = arguments["size"]
     scene.render.image_settings.file_format = "PNG"
-    look.set_engine(scene, Engine.WORKBENCH, 5, Device.CPU, context.log)
+    look.set_engine(scene, Engine.WORKBENCH, 1, Device.CPU, context.log)
     stage.build(scene, stage.measure(scene, stage.carriers(scene.objects), range(1, arguments["frames"] + 1)))
     look.set_stage_look(scene)
     bpy.ops.wm.save_as_mainfile(filepath=arguments["target"])

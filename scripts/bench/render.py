@@ -60,7 +60,7 @@ class Child:
 def run(argv: Sequence[str]) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(prog="mq.py bench render", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--frames", type=int, default=100)
-    parser.add_argument("--size", default="640x360", help="WIDTHxHEIGHT (default 640x360)")
+    parser.add_argument("--size", default="320x180", help="WIDTHxHEIGHT (default 320x180)")
     parser.add_argument("--rounds", type=int, default=3, help="renders of each kind (default 3)")
     parser.add_argument("--blender", default="", help="an installed Blender (default: the one that is found)")
     parser.add_argument("--folder", type=Path, help="where everything is written (default: the temporary folder)")
@@ -112,7 +112,7 @@ def _warm_start(report: Report, app: App) -> None:
 
 def _compare(report: Report, app: App, blender: BlenderCommand, scene: Path, folder: Path, options: argparse.Namespace) -> None:
     size = [int(part) for part in options.size.split("x")]
-    payload = {"steps": ["render"], "engine": "workbench", "samples": 5, "resolution": size}
+    payload = {"steps": ["render"], "engine": "workbench", "samples": 1, "resolution": size}
     alone, queued, encoding = [], [], []
     for number in range(options.rounds + 1):
         start = time.perf_counter()
