@@ -10,7 +10,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,8 @@ from .scheduler import order_key
 from .states import TERMINAL, Trigger, after
 
 _log = logging.getLogger(__name__)
+
+_MANY = 1000  # jobs in one call
 
 
 class Engine:
@@ -168,7 +170,7 @@ class Engine:
         """Queue jobs in one durable write: all of them, or none and an error."""
         core = self._core
         now = round(time.time(), 3)
-        with core.lock:
+        with core.lock, _collector_off() if len(specs) >= _MANY else nullcontext():
             self._refuse_if_not_open()
             # First everything that may be refused, so that a batch is taken whole or not at all.
             ids: list[str] = []
