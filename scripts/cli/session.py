@@ -154,7 +154,8 @@ class Session:
             except MotionQueueError as gone:
                 if gone.code != "no_such_job":
                     raise
-            if row.state == "failed" and not row.log:
+            if row.state == "failed":
+                # The error names the log by its place in the store; a person needs the whole path.
                 row = replace(row, log=str(self._app.store.log_path(row.id)))
         elif state is not None:
             row = replace(row, state=str(state))
@@ -250,7 +251,7 @@ def row_of(job: Job) -> Row:
 def _with_error(row: Row, error: JobError | None) -> Row:
     if error is None:
         return row
-    return replace(row, error_code=error.code, error_message=_clean(error.message), log=error.log)
+    return replace(row, error_code=error.code, error_message=_clean(error.message))
 
 
 def _clean(text: str) -> str:
