@@ -94,9 +94,6 @@ class SortedKeys(Generic[K]):
     def first(self) -> K | None:
         return self._chunks[0][0] if self._chunks else None
 
-    def last(self) -> K | None:
-        return self._last[-1] if self._last else None
-
     def rank(self, key: K) -> int:
         """How many keys are smaller."""
         at = bisect_left(self._last, key)

@@ -188,10 +188,6 @@ class Scheduler:
     def memory_used_mb(self) -> float:
         return self._memory_used
 
-    @property
-    def memory_budget_mb(self) -> float:
-        return self._memory
-
     def lane_counts(self) -> dict[str, tuple[int, int, int]]:
         """Lane → (running, waiting, limit)."""
         return {name: (lane.running, len(lane.ready), lane.limit) for name, lane in self._lanes.items()}
