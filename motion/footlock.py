@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Feet that stand where they stand: planted heels and balls are held, legs follow by two-bone IK, nothing sinks into the floor.
+
+Works on a world pose and answers with turns and a shift of the whole body, so that it serves clips and rigs alike. Feet that
+are not near the floor are left alone. Lengths are in the caller's unit; `metre` is how many of these units a metre has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import ik, quat
+from .contacts import ContactOptions, Mask, find_contacts, runs
+from .legs import BALL, HEEL, TIP, Legs
+from .quat import Array
+from .smooth import ease, envelope
+
+_HOLD = 4000.0  # weight of a planted point against the wish to leave the source as it is
+_BODY_HOLD = 60.0
+_BALL_FACING, _HEEL_FACING = 0.2, 0.5  # cosine between the sole's normal and up, below which no contact is believed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockOptions:
+    """How feet are held. Lengths in metres, times in seconds."""
+
+    blend: float = 0.1  # time constant of the blends; a blend is over after about twice this
+    body_blend: float = 0.25  # the same for the body's height
+    wander: float = 0.07  # a foot that stands moves no further than this about its place; beyond it is a new place
+    longest_pull: float = 0.12  # how far a foot is pulled at most; a contact that needs more is let go
+    lowest: float = 0.12  # how far the pelvis goes down at most for a foot out of reach
+    toe_bend: float = np.radians(65.0)
+    contacts: ContactOptions = field(default_factory=ContactOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FootLock:
+    """The correction: apply `turns` to the world rotations from the left, each also to what hangs below; add `shift` to the root."""
+
+    shift: Array  # [F, 3]
+    turns: Array  # [F, 2, 4, 4] of hip, knee, ankle and toe joint, left and right
+    contacts: Mask  # [F, 2, 2] left and right, heel and ball, as they were held
+
+
+def find_foot_contacts(
+    legs: Legs, rotations: Array, soles: Array, frame_time: float, *, up: int, floor: float, metre: float, options: ContactOptions | None = None
+) -> Mask:
+    """True [F, 2, 2] where heels and balls stand; `rotations` [F, J, 4] in the world, `soles` [F, 2, 3, 3]."""
+    facing = quat.rotate(rotations[:, legs.ankle], legs.upward)[..., up]
+    allowed = facing[..., None] > np.array([_HEEL_FACING, _BALL_FACING])
+    points = soles[:, :, :TIP].reshape(len(soles), 4, 3)
+    found = find_contacts(points, frame_time, up=up, floor=floor, metre=metre, allowed=allowed.reshape(-1, 4), options=options)
+    return found.reshape(-1, 2, 2)
+
+
+def lock_feet(
+    legs: Legs,
+    rotations: Array,
+    positions: Array,
+    frame_time: float,
+    *,
+    up: int,
+    floor: float,
+    metre: float,
+    contacts: Mask | None = None,
+    options: LockOptions | None = None,
+) -> FootLock:
+    """Hold feet while they stand, from the world pose (rotations [F, J, 4], positions [F, J, 3]).
+
+    `contacts` [F, 2, 2] (side, heel and ball) says when they stand; by default it is found. `floor` is its height on axis `up`.
+    """
+    options = options or LockOptions()
+    frames = len(rotations)
+    soles = legs.soles(rotations, positions)
+    if contacts is None:
+        contacts = find_foot_contacts(
+            legs, rotations, soles, frame_time, up=up, floor=floor, metre=metre, options=options.contacts
+        )
+    shift = np.zeros((frames, 3))
+    shift[:, up] = _body_height(soles, contacts, frame_time, up=up, floor=floor, options=options)
+    soles = soles + shift[:, None, None]
+
+    plan = _plan(soles, contacts, legs, frame_time, up=up, floor=floor, metre=metre, options=options)
+    # First how the foot is turned, so that heel and ball can both stand, then where it is.
+    sole = soles[:, :, HEEL] - soles[:, :, BALL]
+    turned = sole + ease(plan.sole - sole, _HOLD * plan.flat, frame_time, seconds=options.blend)
+    ball_goal = np.where(plan.on_ball[..., None], plan.ball, plan.heel - _turn(sole, turned))
+    pull = ease(ball_goal - soles[:, :, BALL], _HOLD * (plan.on_ball | plan.on_heel), frame_time, seconds=options.blend)
+    ball = soles[:, :, BALL] + pull
+    # What would still sink: a heel over a standing ball comes up with the ankle, everything else with the whole foot.
+    tilt = np.where(plan.on_ball, np.maximum(floor - ball[..., up] - _turn(sole, turned)[..., up], 0.0), 0.0)
+    turned[..., up] += envelope(tilt, frame_time, seconds=0.1)
+    foot_turn = quat.between(sole, turned)
+    lowest = np.minimum(ball[..., up], ball[..., up] + quat.rotate(foot_turn, sole)[..., up])
+    ball[..., up] += envelope(np.maximum(floor - lowest, 0.0), frame_time, seconds=0.1)
+    ankle_r = quat.mul(foot_turn, rotations[:, legs.ankle])
+    ankle = ball - quat.rotate(ankle_r, legs.ball)
+
+    hip, knee, old = (positions[:, joint] + shift[:, None] for joint in (legs.hip, legs.knee, legs.ankle))
+    lower = _lowering(hip, knee, old, ankle, contacts.any(axis=2), up=up, most=options.lowest * metre)
+    drop = np.zeros((frames, 1, 3))
+    drop[:, 0, up] = envelope(lower, frame_time, seconds=0.15)
+    forward = quat.rotate(rotations[:, legs.hip], legs.forward)
+    leg = ik.solve(hip - drop, knee - drop, old - drop, ankle, forward=forward)
+    toe_turn = _toes(legs, rotations, positions, foot_turn, ankle_r, leg.end, contacts[..., 1], frame_time, up=up, floor=floor, options=options)
+    return FootLock(
+        shift=shift - drop[:, 0],
+        turns=np.stack([leg.upper, leg.lower, foot_turn, toe_turn], axis=2),
+        contacts=contacts,
+    )
+
+
+def _turn(old: Array, new: Array) -> Array:
+    """`new` at the length of `old`."""
+    return quat.normalize(new) * np.linalg.norm(old, axis=-1, keepdims=True)
+
+
+def _body_height(soles: Array, contacts: Mask, frame_time: float, *, up: int, floor: float, options: LockOptions) -> Array:
+    """How far to move the body up [F], slowly, so that standing feet are at the floor's height on the average."""
+    count = contacts.sum(axis=(1, 2))
+    need = np.where(contacts, floor - soles[:, :, :TIP, up], 0.0).sum(axis=(1, 2)) / np.maximum(count, 1)
+    weight = _BODY_HOLD * (count > 0)
+    return ease(need[:, None, None], weight[:, None], frame_time, seconds=options.body_blend)[:, 0, 0]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Where feet stand. All [F, 2, …]; values mean nothing where the mask beside them is false."""
+
+    on_ball: Mask
+    ball: Array
+    on_heel: Mask  # and not on the ball
+    heel: Array
+    flat: Mask  # on both
+    sole: Array  # from ball to heel
+
+
+def _plan(
+    soles: Array, contacts: Mask, legs: Legs, frame_time: float, *, up: int, floor: float, metre: float, options: LockOptions
+) -> _Plan:
+    frames = len(soles)
+    places = _Places(frame_time, up=up, wander=options.wander * metre, longest=options.longest_pull * metre, options=options)
+    plan = _Plan(*(np.zeros((frames, 2, *shape), dtype=kind) for kind, shape in ((bool, ()), (float, (3,))) * 3))
+    for side in range(2):
+        heel, ball = soles[:, side, HEEL], soles[:, side, BALL]
+        plan.on_ball[:, side], plan.ball[:, side] = places.of(ball, contacts[:, side, BALL])
+        plan.ball[:, side, up] = floor
+        on_heel, place = places.of(heel, contacts[:, side, HEEL])
+        place[:, up] = floor
+        flat, sole = places.of(heel - ball, on_heel & plan.on_ball[:, side])
+        sole[:, up] = 0.0
+        sole = quat.normalize(sole) * np.linalg.norm(legs.heel[side] - legs.ball[side])
+        plan.flat[:, side], plan.sole[:, side] = flat, sole
+        # A heel that strikes first stands where it will stand once the ball is down.
+        for start, stop in runs(on_heel):
+            both = np.flatnonzero(flat[start:stop])
+            if len(both):
+                place[start:stop] = plan.ball[start + both[0], side] + sole[start + both[0]]
+        plan.on_heel[:, side], plan.heel[:, side] = on_heel & ~plan.on_ball[:, side], place
+    return plan
+
+
+class _Places:
+    """Finds where a point stands during its contacts: the median; two or more places where it wanders too far for one."""
+
+    def __init__(self, frame_time: float, *, up: int, wander: float, longest: float, options: LockOptions) -> None:
+        self._up, self._wander, self._longest = up, wander, longest
+        self._shortest = max(2, round(options.contacts.shortest / frame_time))
+        self._step = max(1, round(0.5 * options.blend / frame_time))
+
+    def of(self, point: Array, contact: Mask) -> tuple[Mask, Array]:
+        """The contacts [F] that can be held, and where [F, 3]."""
+        held, place = np.zeros_like(contact), np.zeros_like(point)
+        open_spans = [(int(start), int(stop)) for start, stop in runs(contact)]
+        while open_spans:
+            start, stop = open_spans.pop()
+            level = np.delete(point[start:stop], self._up, axis=1)
+            middle = np.median(level, axis=0)
+            away = float(np.linalg.norm(level - middle, axis=1).max())
+            least = self._shortest + self._step
+            if away > self._wander and stop - start >= 2 * least:
+                cut = start + least + int(np.argmin(_two_places(level)[least : len(level) - least + 1]))
+                open_spans += [(start, cut - self._step), (cut + self._step, stop)]
+            elif away <= self._longest:
+                held[start:stop] = True
+                place[start:stop] = np.median(point[start:stop], axis=0)
+        return held, place
+
+
+def _two_places(level: Array) -> Array:
+    """The squared error [N + 1] of two means, of what comes before and what comes after each cut."""
+    count = np.arange(len(level) + 1)[:, None]
+    total = np.concatenate([np.zeros((1, level.shape[1])), np.cumsum(level - level.mean(axis=0), axis=0)])
+    before, after = total**2 / np.maximum(count, 1), (total[-1] - total) ** 2 / np.maximum(len(level) - count, 1)
+    return np.asarray(-(before + after).sum(axis=1))
+
+
+def _lowering(hip: Array, knee: Array, old: Array, ankle: Array, standing: Mask, *, up: int, most: float) -> Array:
+    """How far the pelvis must go down [F] for standing feet to be reached, at most `most`."""
+    full = np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(old - knee, axis=-1)
+    reach = np.minimum(np.maximum(np.linalg.norm(old - hip, axis=-1), 0.985 * full), ik.FULL * full)
+    way = ankle - hip
+    level2 = np.sum(way**2, axis=-1) - way[..., up] ** 2
+    need = -way[..., up] - np.sqrt(np.maximum(reach**2 - level2, 0.0))
+    return np.asarray(np.clip(np.where(standing, need, 0.0).max(axis=1), 0.0, most))
+
+
+def _toes(
+    legs: Legs,
+    rotations: Array,
+    positions: Array,
+    foot_turn: Array,
+    ankle_r: Array,
+    ankle: Array,
+    on_ball: Mask,
+    frame_time: float,
+    *,
+    up: int,
+    floor: float,
+    options: LockOptions,
+) -> Array:
+    """Turns [F, 2, 4] of the toes: flat on the floor while the ball stands and the heel lifts, never below it."""
+    if (legs.toe < 0).any():
+        return foot_turn
+    frames = len(rotations)
+    above = np.zeros(3)
+    above[up] = 1.0
+    source = rotations[:, legs.toe]
+    turned = quat.mul(foot_turn, source)
+    tip = quat.rotate(turned, legs.tip)
+    joint = ankle + quat.rotate(foot_turn, positions[:, legs.toe] - positions[:, legs.ankle])
+    level = tip.copy()
+    level[..., up] = 0.0
+    length = np.linalg.norm(tip, axis=-1)
+    slope = np.arctan2(tip[..., up], np.linalg.norm(level, axis=-1))
+    goal = np.arcsin(np.clip((floor - joint[..., up]) / np.maximum(length, 1e-9), -1.0, 1.0))
+    facing = np.clip(quat.rotate(ankle_r, legs.upward)[..., up] / 0.2, 0.0, 1.0)
+    hold = ease(np.ones((frames, 2, 1)), 30.0 * on_ball, frame_time, seconds=0.5 * options.blend)[..., 0]
+    rise = envelope(np.maximum(goal - slope, 0.0) * facing, frame_time, seconds=0.07)
+    angle = np.clip(np.maximum(np.clip(hold, 0.0, 1.0) * facing * (goal - slope), rise), -options.toe_bend, options.toe_bend)
+    axis = quat.normalize(np.cross(level, above))
+    return quat.mul(quat.from_axis_angle(axis, angle), foot_turn)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Legs with soles: which joints they have and where heel, ball and toe tip lie on a foot. Knows skeletons, not what legs do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import anatomy, quat
+from .humanoid import JointMap
+from .kinematics import world
+from .quat import Array, normalize
+from .skeleton import Ints, Motion
+
+HEEL, BALL, TIP = 0, 1, 2
+SIDES = ("l", "r")
+# Of a foot whose rest pose does not say: shares of the level way from ankle to ball, and of the ball's depth below the ankle.
+_HEEL_BEHIND, _TIP_AHEAD, _SOLE_BELOW = 0.35, 0.55, 0.3
+_FOOT, _BALL_OF_TIP = 0.16, 0.65  # ankle to ball in leg lengths; ball on the way from ankle to tip where there is no toe joint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Legs:
+    """Both legs (left, right) of a skeleton: joints, and points of the soles in the axes of the joints that carry them."""
+
+    hip: Ints  # [2]
+    knee: Ints  # [2]
+    ankle: Ints  # [2]
+    toe: Ints  # [2], -1 where the foot has no toe joint
+    heel: Array  # [2, 3] from the ankle, in its axes
+    ball: Array  # [2, 3] from the ankle, in its axes
+    tip: Array  # [2, 3] from the toe joint, in its axes; from the ankle where there is none
+    forward: Array  # [2, 3] where the knee points, in the hip joint's axes
+    upward: Array  # [2, 3] away from the sole, in the ankle's axes
+    length: float  # thigh and shin
+
+    def soles(self, rotations: Array, positions: Array) -> Array:
+        """Heel, ball and tip [F, 2, 3, 3] in the world, from the world pose (rotations [F, J, 4], positions [F, J, 3])."""
+        ankle_r, ankle_p = rotations[:, self.ankle], positions[:, self.ankle]
+        carrier = np.where(self.toe >= 0, self.toe, self.ankle)
+        return np.stack(
+            [
+                ankle_p + quat.rotate(ankle_r, self.heel),
+                ankle_p + quat.rotate(ankle_r, self.ball),
+                positions[:, carrier] + quat.rotate(rotations[:, carrier], self.tip),
+            ],
+            axis=2,
+        )
+
+
+def find_legs(motion: Motion, joints: JointMap, *, up: int) -> Legs:
+    """The legs of a clip's skeleton, from its rest pose; from its most upright frame where the rest pose is no stance."""
+    skeleton = motion.skeleton
+    points, rotations = skeleton.rest_positions(), np.tile(quat.IDENTITY, (len(skeleton), 1))
+    if not anatomy.stands(joints, points) or int(np.argmax(np.abs(_tallness(points[None], joints)[0]))) != up:
+        world_r, world_p = world(motion)
+        frame = int(np.argmax(_tallness(world_p, joints)[:, up]))
+        points, rotations = world_p[frame], world_r[frame]
+    tips = np.full((len(skeleton), 3), np.nan)
+    tips[skeleton.end_parents] = points[skeleton.end_parents] + quat.rotate(
+        rotations[skeleton.end_parents], skeleton.end_offsets
+    )
+    return legs_of_stance(joints, points, rotations, tips, up=up)
+
+
+def _tallness(points: Array, joints: JointMap) -> Array:
+    """From the ankles to the head [F, 3]."""
+    return np.asarray(points[:, joints["head"]] - 0.5 * (points[:, joints["l_ankle"]] + points[:, joints["r_ankle"]]))
+
+
+def legs_of_stance(joints: JointMap, points: Array, rotations: Array, tips: Array, *, up: int) -> Legs:
+    """The legs of somebody who stands: joint positions [J, 3], world rotations [J, 4], ends of limbs [J, 3] (nan: unknown).
+
+    `up` is the index of the axis that points up. Each sole is taken as level, at the lowest point that is known of its foot.
+    """
+    above = np.zeros(3)
+    above[up] = 1.0
+    across = normalize(_level(points[joints["l_hip"]] - points[joints["r_hip"]], up))
+    ahead = np.cross(across, above)
+    length = anatomy.leg_length(points, joints)
+
+    heel, ball, tip, forward, upward = (np.zeros((2, 3)) for _ in range(5))
+    toe = np.array([joints.get(f"{side}_foot") if f"{side}_foot" in joints.joints else -1 for side in SIDES], dtype=np.int64)
+    for i, side in enumerate(SIDES):
+        ankle = joints[f"{side}_ankle"]
+        at, back = points[ankle], quat.inverse(rotations[ankle])
+        joint = points[toe[i]] if toe[i] >= 0 else None
+        end = tips[toe[i]] if toe[i] >= 0 else tips[ankle]
+        end_known = bool(np.isfinite(end).all())
+        if joint is not None:
+            to_ball, lowest = _level(joint - at, up), joint[up] - _SOLE_BELOW * max(at[up] - joint[up], 0.0)
+        elif end_known:
+            to_ball, lowest = _BALL_OF_TIP * _level(end - at, up), float(end[up])
+        else:
+            to_ball, lowest = _FOOT * length * ahead, float(at[up]) - 0.1 * length
+        if np.linalg.norm(to_ball) < 0.03 * length:  # a foot that points down, or none to speak of
+            to_ball = _FOOT * length * ahead
+        lowest = min(lowest, float(end[up])) if end_known else lowest
+        to_tip = _level(end - at, up) if end_known else (1.0 + _TIP_AHEAD) * to_ball
+        if np.dot(to_tip, to_ball) <= 1.1 * np.dot(to_ball, to_ball):
+            to_tip = (1.0 + _TIP_AHEAD) * to_ball
+        down = above * (lowest - at[up])
+        heel[i] = quat.rotate(back, down - _HEEL_BEHIND * to_ball)
+        ball[i] = quat.rotate(back, down + to_ball)
+        carrier = int(toe[i]) if toe[i] >= 0 else ankle
+        tip[i] = quat.rotate(quat.inverse(rotations[carrier]), at + down + to_tip - points[carrier])
+        forward[i] = quat.rotate(quat.inverse(rotations[joints[f"{side}_hip"]]), ahead)
+        upward[i] = quat.rotate(back, above)
+
+    def both(part: str) -> Ints:
+        return np.array([joints[f"{side}_{part}"] for side in SIDES], dtype=np.int64)
+
+    return Legs(
+        hip=both("hip"), knee=both("knee"), ankle=both("ankle"), toe=toe, heel=heel, ball=ball, tip=tip,
+        forward=forward, upward=upward, length=length,
+    )  # fmt: skip
+
+
+def _level(v: Array, up: int) -> Array:
+    out = np.array(v, dtype=np.float64)
+    out[..., up] = 0.0
+    return out

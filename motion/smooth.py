@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Smooth curves over time: low-pass without delay, offsets that ease from one hold to the next, envelopes; and the jerk.
+
+Everything works on arrays whose first axis is time, whole clips at once. Times are seconds, so that a frame rate changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from . import quat
+from .errors import MotionError
+from .kinematics import world
+from .quat import Array
+from .skeleton import Motion
+
+_ORDER = 2  # of the low-pass; applied as power, hence without delay
+_BLOCK, _MARGIN = 0.8, 0.8  # seconds of the tenth-second ease: how much is solved at once, and how much around it is thrown away
+
+
+def low_pass(values: Array, frame_time: float, cutoff: float | Array) -> Array:
+    """Values [F, ...] without what is faster than `cutoff` Hz (a number, or an array that broadcasts over one frame).
+
+    Butterworth's response without delay; the ends are continued by turning the curve about them, so they stay where they are.
+    `MotionError("bad_cutoff")` unless it is above zero; at or above half the frame rate everything stays.
+    """
+    cut = np.asarray(cutoff, dtype=np.float64)
+    if not (np.isfinite(cut).all() and (cut > 0.0).all()):
+        raise MotionError("bad_cutoff", f"A low-pass needs a frequency above zero, not {cutoff}.")
+    frames = len(values)
+    if frames < 3:
+        return np.array(values, dtype=np.float64)
+    pad = min(frames - 1, max(8, round(2.0 / (float(cut.min()) * frame_time))))
+    head, tail = 2.0 * values[0] - values[pad:0:-1], 2.0 * values[-1] - values[-2 : -pad - 2 : -1]
+    padded = np.concatenate([head, values, tail])
+    frequency = np.fft.rfftfreq(len(padded), frame_time).reshape(-1, *[1] * (values.ndim - 1))
+    response = np.where(cut >= 0.5 / frame_time, 1.0, 1.0 / (1.0 + (frequency / cut) ** (2 * _ORDER)))
+    # The line from end to end is taken out first: it has no place on the transform's circle.
+    line = np.linspace(0.0, 1.0, len(padded)).reshape(-1, *[1] * (values.ndim - 1)) * (padded[-1] - padded[0])
+    return np.asarray(np.fft.irfft(np.fft.rfft(padded - line, axis=0) * response, len(padded), axis=0) + line)[pad : pad + frames]
+
+
+def low_pass_rotations(rotations: Array, frame_time: float, cutoff: float | Array) -> Array:
+    """Rotations [F, ..., 4] without what is faster than `cutoff` Hz (a number, or an array [...] of one per rotation)."""
+    cut = np.asarray(cutoff, dtype=np.float64)
+    return quat.normalize(low_pass(quat.continuous(rotations), frame_time, cut[..., None] if cut.ndim else cutoff))
+
+
+def remove_jitter(motion: Motion, cutoff: float = 8.0, *, root_cutoff: float | None = None, joints: Mapping[int, float] | None = None) -> Motion:
+    """The clip without trembling: rotations below `cutoff` Hz, the root's path below `root_cutoff` (default: the same).
+
+    `joints` names other frequencies for single joints, by index. Bone lengths stay: only roots' positions are filtered.
+    """
+    cuts = np.full(len(motion.skeleton), cutoff)
+    for joint, value in (joints or {}).items():
+        cuts[joint] = value
+    roots = np.flatnonzero(motion.skeleton.parents < 0)
+    positions = motion.positions.copy()
+    positions[:, roots] = low_pass(motion.positions[:, roots], motion.frame_time, cutoff if root_cutoff is None else root_cutoff)
+    return replace(motion, rotations=low_pass_rotations(motion.rotations, motion.frame_time, cuts), positions=positions)
+
+
+def jerk(positions: Array, frame_time: float) -> Array:
+    """The third derivative's length [F-3, ...] of points [F, ..., 3], in their unit per s³; empty below four frames."""
+    if len(positions) < 4:
+        return np.zeros((0, *positions.shape[1:-1]))
+    return np.asarray(np.linalg.norm(np.diff(positions, n=3, axis=0), axis=-1) / frame_time**3)
+
+
+def mean_jerk(motion: Motion) -> float:
+    """The mean jerk of all joints in the world, in the clip's unit of length per s³."""
+    values = jerk(world(motion)[1], motion.frame_time)
+    return float(values.mean()) if values.size else 0.0
+
+
+def ease(target: Array, weight: Array, frame_time: float, *, seconds: float) -> Array:
+    """The smoothest curve [F, K, D] near `target` [F, K, D] where `weight` [F, K] is large, and near zero elsewhere.
+
+    It minimises the weighted distance from the target, the distance from zero at weight 1, and the third derivative: curves
+    leave a hold with its speed and curvature and fade away in about `seconds`. The least squares are solved in overlapping
+    blocks, so that time and memory grow with the clip's length alone.
+    """
+    frames = len(target)
+    if frames == 0:
+        return np.zeros_like(target)
+    stiffness = (seconds / frame_time) ** 6
+    core = max(24, round(_BLOCK * seconds / 0.1 / frame_time))
+    margin = max(12, round(_MARGIN * seconds / 0.1 / frame_time))
+    size = min(frames, core + 2 * margin)
+    starts = np.arange(0, max(frames - 2 * margin, 1), core) if size < frames else np.zeros(1, dtype=np.int64)
+    starts = np.minimum(starts, frames - size)
+    rows = starts[:, None] + np.arange(size)  # [B, n]
+    w = np.moveaxis(weight[rows], 1, 2)  # [B, K, n]
+    system = np.broadcast_to(stiffness * _roughness(size) + np.eye(size), (*w.shape, size)).copy()
+    diagonal = np.arange(size)
+    system[..., diagonal, diagonal] += w
+    solved = np.linalg.solve(system, np.moveaxis(target[rows], 1, 2) * w[..., None])  # [B, K, n, D]
+    # Each frame from the block in whose middle it lies most.
+    block = np.clip((np.arange(frames) - margin) // core, 0, len(starts) - 1)
+    return np.asarray(np.moveaxis(solved, 1, 2)[block, np.arange(frames) - starts[block]])
+
+
+@lru_cache(maxsize=8)
+def _roughness(frames: int) -> Array:
+    """The matrix of the sum of squared third differences."""
+    if frames < 4:
+        return np.zeros((frames, frames))
+    difference = np.diff(np.eye(frames), n=3, axis=0)
+    return np.asarray(difference.T @ difference)
+
+
+def envelope(values: Array, frame_time: float, *, seconds: float) -> Array:
+    """A smooth curve [F, ...] that is nowhere below `values` [F, ...]: the highest within `seconds` to both sides, averaged."""
+    if len(values) == 0 or not values.any():
+        return np.array(values, dtype=np.float64)
+    half = max(1, round(seconds / frame_time))
+    high = _windows(values, half).max(axis=-1)
+    kernel = np.hanning(2 * half + 3)[1:-1]
+    return np.asarray(_windows(high, half) @ (kernel / kernel.sum()))
+
+
+def _windows(values: Array, half: int) -> Array:
+    padded = np.pad(values, [(half, half)] + [(0, 0)] * (values.ndim - 1), mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
