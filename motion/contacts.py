@@ -83,10 +83,11 @@ def drop_short(mask: Mask, frames: int) -> Mask:
 class ContactOptions:
     """When a point of a sole stands: metres above the floor, metres per second, seconds."""
 
-    low: float = 0.045  # a contact begins below this height …
-    slow: float = 0.35  # … and this speed
-    high: float = 0.075  # and lasts to this height …
-    fast: float = 0.6  # … and this speed
+    low: float = 0.04  # a contact begins below this height …
+    slow: float = 0.4  # … and this speed
+    high: float = 0.05  # and lasts to this height …
+    fast: float = 0.8  # … and this speed
+    rise: float = 0.3  # metres per second upwards: a point that leaves the floor is let go
     shortest: float = 0.1
     gap: float = 0.07
 
@@ -108,10 +109,11 @@ def find_contacts(
     """
     options = options or ContactOptions()
     height = (points[..., up] - floor) / metre
-    speed = np.linalg.norm(velocity(points, frame_time), axis=-1) / metre
+    move = velocity(points, frame_time) / metre
+    speed = np.linalg.norm(move, axis=-1)
     possible = np.ones_like(height, dtype=bool) if allowed is None else allowed
     enter = (height < options.low) & (speed < options.slow) & possible
-    stay = (height < options.high) & (speed < options.fast) & possible
+    stay = (height < options.high) & (speed < options.fast) & (move[..., up] < options.rise) & possible
     shortest, gap = max(2, round(options.shortest / frame_time)), round(options.gap / frame_time)
     low = (height < options.high) & possible
     found = [
@@ -136,14 +138,14 @@ class FootQuality:
 def judge(points: Array, pelvis: Array, frame_time: float, *, up: int, floor: float, metre: float) -> FootQuality:
     """Judge heels and balls `points` [F, 2, 2, 3] (side, heel and ball) of a clip with its `pelvis` [F, 3].
 
-    A foot swings while it is faster over ground than the body and than 0.6 m/s: a low swing slides over the floor by rights.
+    A foot swings while it is faster than half the body's speed and than 0.6 m/s: a low swing slides over the floor by rights.
     """
     flat = np.delete(points, up, axis=-1) / metre
     speed = np.linalg.norm(velocity(flat, frame_time), axis=-1)
     body = np.linalg.norm(velocity(np.delete(pelvis, up, axis=-1) / metre, frame_time), axis=-1)
     height = (points[..., up] - floor) / metre
     near = height < 0.025
-    swing = np.mean(speed, axis=-1, keepdims=True) > np.maximum(body, 0.6)[:, None, None]
+    swing = np.mean(speed, axis=-1, keepdims=True) > np.maximum(0.5 * body, 0.6)[:, None, None]
     standing = near & ~swing
     deepest = np.maximum(-height.reshape(len(height), -1).min(axis=1), 0.0)
     return FootQuality(

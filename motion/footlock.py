@@ -17,19 +17,20 @@ from .legs import BALL, HEEL, TIP, Legs
 from .quat import Array
 from .smooth import ease, envelope
 
-_HOLD = 4000.0  # weight of a planted point against the wish to leave the source as it is
+_HOLD = 40000.0  # weight of a planted point against the wish to leave the source as it is
 _BODY_HOLD = 60.0
 _BALL_FACING, _HEEL_FACING = 0.2, 0.5  # cosine between the sole's normal and up, below which no contact is believed
+_LIFTED = 0.025  # metres that one end of a foot is higher than the other: that one does not stand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockOptions:
     """How feet are held. Lengths in metres, times in seconds."""
 
-    blend: float = 0.1  # time constant of the blends; a blend is over after about twice this
+    blend: float = 0.07  # time constant of the blends; a blend is over after about three times this
     body_blend: float = 0.25  # the same for the body's height
-    wander: float = 0.07  # a foot that stands moves no further than this about its place; beyond it is a new place
-    longest_pull: float = 0.12  # how far a foot is pulled at most; a contact that needs more is let go
+    wander: float = 0.1  # a foot that stands moves no further than this about its place; beyond it is a new place
+    longest_pull: float = 0.15  # how far a foot is pulled at most; a contact that needs more is let go
     lowest: float = 0.12  # how far the pelvis goes down at most for a foot out of reach
     toe_bend: float = np.radians(65.0)
     contacts: ContactOptions = field(default_factory=ContactOptions)
@@ -50,6 +51,8 @@ def find_foot_contacts(
     """True [F, 2, 2] where heels and balls stand; `rotations` [F, J, 4] in the world, `soles` [F, 2, 3, 3]."""
     facing = quat.rotate(rotations[:, legs.ankle], legs.upward)[..., up]
     allowed = facing[..., None] > np.array([_HEEL_FACING, _BALL_FACING])
+    over = (soles[:, :, HEEL, up] - soles[:, :, BALL, up]) / metre
+    allowed &= np.stack([over, -over], axis=-1) < _LIFTED
     points = soles[:, :, :TIP].reshape(len(soles), 4, 3)
     found = find_contacts(points, frame_time, up=up, floor=floor, metre=metre, allowed=allowed.reshape(-1, 4), options=options)
     return found.reshape(-1, 2, 2)

@@ -19,7 +19,6 @@ from .quat import Array
 from .skeleton import Motion
 
 _ORDER = 2  # of the low-pass; applied as power, hence without delay
-_BLOCK, _MARGIN = 0.8, 0.8  # seconds of the tenth-second ease: how much is solved at once, and how much around it is thrown away
 
 
 def low_pass(values: Array, frame_time: float, cutoff: float | Array) -> Array:
@@ -81,36 +80,66 @@ def ease(target: Array, weight: Array, frame_time: float, *, seconds: float) -> 
     """The smoothest curve [F, K, D] near `target` [F, K, D] where `weight` [F, K] is large, and near zero elsewhere.
 
     It minimises the weighted distance from the target, the distance from zero at weight 1, and the third derivative: curves
-    leave a hold with its speed and curvature and fade away in about `seconds`. The least squares are solved in overlapping
-    blocks, so that time and memory grow with the clip's length alone.
+    leave a hold with its speed and curvature and fade away in about twice `seconds`. Time and memory grow with the clip's
+    length alone.
     """
-    frames = len(target)
+    frames, curves, size = target.shape
     if frames == 0:
         return np.zeros_like(target)
     stiffness = (seconds / frame_time) ** 6
-    core = max(24, round(_BLOCK * seconds / 0.1 / frame_time))
-    margin = max(12, round(_MARGIN * seconds / 0.1 / frame_time))
-    size = min(frames, core + 2 * margin)
-    starts = np.arange(0, max(frames - 2 * margin, 1), core) if size < frames else np.zeros(1, dtype=np.int64)
-    starts = np.minimum(starts, frames - size)
-    rows = starts[:, None] + np.arange(size)  # [B, n]
-    w = np.moveaxis(weight[rows], 1, 2)  # [B, K, n]
-    system = np.broadcast_to(stiffness * _roughness(size) + np.eye(size), (*w.shape, size)).copy()
-    diagonal = np.arange(size)
-    system[..., diagonal, diagonal] += w
-    solved = np.linalg.solve(system, np.moveaxis(target[rows], 1, 2) * w[..., None])  # [B, K, n, D]
-    # Each frame from the block in whose middle it lies most.
-    block = np.clip((np.arange(frames) - margin) // core, 0, len(starts) - 1)
-    return np.asarray(np.moveaxis(solved, 1, 2)[block, np.arange(frames) - starts[block]])
+    blocks = 2 ** int(np.ceil(np.log2(-(-frames // 3) + 1))) - 1
+    on_diagonal, beside = _roughness(frames, blocks)
+    # Rows of three frames make the matrix block-tridiagonal; rows that fill up the number of blocks stand for themselves.
+    w = np.zeros((curves, 3 * blocks))
+    w[:, :frames] = np.moveaxis(weight, 0, 1)
+    values = np.zeros((curves, 3 * blocks, size))
+    values[:, :frames] = np.moveaxis(target * weight[..., None], 0, 1)
+    diagonal = np.broadcast_to(stiffness * on_diagonal, (curves, blocks, 3, 3)).copy()
+    diagonal[..., range(3), range(3)] += 1.0 + w.reshape(curves, blocks, 3)
+    above = np.broadcast_to(stiffness * beside, (curves, blocks, 3, 3))
+    below = np.zeros_like(diagonal)
+    below[:, 1:] = np.swapaxes(above[:, :-1], -1, -2)
+    solved = _solve_blocks(below, diagonal, above, values.reshape(curves, blocks, 3, size))
+    return np.asarray(np.moveaxis(solved.reshape(curves, 3 * blocks, size)[:, :frames], 0, 1))
+
+
+def _solve_blocks(below: Array, diagonal: Array, above: Array, values: Array) -> Array:
+    """The solution [..., N, 3, D] of a block-tridiagonal system of N = 2^n - 1 rows, by taking out every other row at a time."""
+    left, right = below.shape[-1], 2 * below.shape[-1]
+    even = np.linalg.solve(
+        diagonal[..., ::2, :, :], np.concatenate([below[..., ::2, :, :], above[..., ::2, :, :], values[..., ::2, :, :]], axis=-1)
+    )
+    from_below, from_above, own = even[..., :left], even[..., left:right], even[..., right:]
+    out = np.empty_like(values)
+    if values.shape[-3] > 1:
+        low, high = below[..., 1::2, :, :], above[..., 1::2, :, :]
+        odd = _solve_blocks(
+            -low @ from_below[..., :-1, :, :],
+            diagonal[..., 1::2, :, :] - low @ from_above[..., :-1, :, :] - high @ from_below[..., 1:, :, :],
+            -high @ from_above[..., 1:, :, :],
+            values[..., 1::2, :, :] - low @ own[..., :-1, :, :] - high @ own[..., 1:, :, :],
+        )
+        out[..., 1::2, :, :] = odd
+        own[..., 1:, :, :] -= from_below[..., 1:, :, :] @ odd
+        own[..., :-1, :, :] -= from_above[..., :-1, :, :] @ odd
+    out[..., ::2, :, :] = own
+    return out
 
 
 @lru_cache(maxsize=8)
-def _roughness(frames: int) -> Array:
-    """The matrix of the sum of squared third differences."""
-    if frames < 4:
-        return np.zeros((frames, frames))
-    difference = np.diff(np.eye(frames), n=3, axis=0)
-    return np.asarray(difference.T @ difference)
+def _roughness(frames: int, blocks: int) -> tuple[Array, Array]:
+    """The matrix of the sum of squared third differences in blocks of three: [N, 3, 3] on the diagonal, and right of it."""
+    bands = np.zeros((4, 3 * blocks))  # [k, i]: row i, column i + k
+    if frames > 3:
+        share = np.array([-1.0, 3.0, -3.0, 1.0])
+        for k in range(4):
+            for place in range(4 - k):
+                bands[k, place : place + frames - 3] += share[place] * share[place + k]
+    row, column = np.meshgrid(np.arange(3), np.arange(3), indexing="ij")
+    at = 3 * np.arange(blocks)[:, None, None]
+    on_diagonal = bands[np.abs(column - row), at + np.minimum(row, column)]
+    beside = np.where(column <= row, bands[np.minimum(3 + column - row, 3), at + row], 0.0)
+    return on_diagonal, beside
 
 
 def envelope(values: Array, frame_time: float, *, seconds: float) -> Array:
