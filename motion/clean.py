@@ -69,14 +69,16 @@ def clean(
     `metre` is how many of the clip's units a metre has (100 for centimetres), `up` the index of the axis that points up, `floor`
     the floor's height on it in the clip's unit. `cutoff` in Hz takes out jitter first (None: none). `contacts` [F, 2, 2] (side,
     heel and ball) says when feet stand, for instance as `foot_contacts` found it before an edit; by default it is found.
-    `legs` saves finding them again. Raises `MotionError`: not_finite, bad_motion, bad_cutoff.
+    `legs` saves finding them again. Raises `MotionError`: not_finite, bad_motion, bad_edit.
     """
     if not (np.isfinite(motion.rotations).all() and np.isfinite(motion.positions).all()):
         raise MotionError("not_finite", "The clip has values that are no numbers (nan or inf), so it cannot be cleaned.")
     if not (np.isfinite(metre) and metre > 0.0):
         raise MotionError("bad_motion", f"A metre must have more than zero of the clip's units, not {metre}.")
     if contacts is not None and contacts.shape != (len(motion), 2, 2):
-        raise MotionError("bad_motion", f"Contacts of a clip of {len(motion)} frames must be ({len(motion)}, 2, 2), not {contacts.shape}.")
+        raise MotionError(
+            "bad_motion", f"Contacts of a clip of {len(motion)} frames must be ({len(motion)}, 2, 2), not {contacts.shape}."
+        )
     legs = legs or find_legs(motion, joints, up=up)
     rotations, positions = world(motion)
     out = motion
@@ -107,12 +109,21 @@ def clean(
     )
 
 
-def foot_contacts(motion: Motion, legs: Legs, *, metre: float, up: int = 1, floor: float = 0.0, options: LockOptions | None = None) -> Mask:
+def foot_contacts(
+    motion: Motion, legs: Legs, *, metre: float, up: int = 1, floor: float = 0.0, options: LockOptions | None = None
+) -> Mask:
     """When heels and balls stand in a clip [F, 2, 2]: for edits, which make feet slide before they are locked again."""
     rotations, positions = world(motion)
     options = options or LockOptions()
     return find_foot_contacts(
-        legs, rotations, legs.soles(rotations, positions), motion.frame_time, up=up, floor=floor, metre=metre, options=options.contacts
+        legs,
+        rotations,
+        legs.soles(rotations, positions),
+        motion.frame_time,
+        up=up,
+        floor=floor,
+        metre=metre,
+        options=options.contacts,
     )
 
 

@@ -19,6 +19,7 @@ from .smooth import ease, envelope
 
 _HOLD = 40000.0  # weight of a planted point against the wish to leave the source as it is
 _BODY_HOLD = 60.0
+_TOE_HOLD = 30.0
 _BALL_FACING, _HEEL_FACING = 0.2, 0.5  # cosine between the sole's normal and up, below which no contact is believed
 _LIFTED = 0.025  # metres that one end of a foot is higher than the other: that one does not stand
 
@@ -38,7 +39,7 @@ class LockOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FootLock:
-    """The correction: apply `turns` to the world rotations from the left, each also to what hangs below; add `shift` to the root."""
+    """The correction: `turns` go to the world rotations from the left, each also to what hangs below; `shift` to the root."""
 
     shift: Array  # [F, 3]
     turns: Array  # [F, 2, 4, 4] of hip, knee, ankle and toe joint, left and right
@@ -46,7 +47,15 @@ class FootLock:
 
 
 def find_foot_contacts(
-    legs: Legs, rotations: Array, soles: Array, frame_time: float, *, up: int, floor: float, metre: float, options: ContactOptions | None = None
+    legs: Legs,
+    rotations: Array,
+    soles: Array,
+    frame_time: float,
+    *,
+    up: int,
+    floor: float,
+    metre: float,
+    options: ContactOptions | None = None,
 ) -> Mask:
     """True [F, 2, 2] where heels and balls stand; `rotations` [F, J, 4] in the world, `soles` [F, 2, 3, 3]."""
     facing = quat.rotate(rotations[:, legs.ankle], legs.upward)[..., up]
@@ -88,9 +97,9 @@ def lock_feet(
     plan = _plan(soles, contacts, legs, frame_time, up=up, floor=floor, metre=metre, options=options)
     # First how the foot is turned, so that heel and ball can both stand, then where it is.
     sole = soles[:, :, HEEL] - soles[:, :, BALL]
-    turned = sole + ease(plan.sole - sole, _HOLD * plan.flat, frame_time, seconds=options.blend)
+    turned = sole + ease(plan.sole - sole, _weight(plan.flat), frame_time, seconds=options.blend)
     ball_goal = np.where(plan.on_ball[..., None], plan.ball, plan.heel - _turn(sole, turned))
-    pull = ease(ball_goal - soles[:, :, BALL], _HOLD * (plan.on_ball | plan.on_heel), frame_time, seconds=options.blend)
+    pull = ease(ball_goal - soles[:, :, BALL], _weight(plan.on_ball | plan.on_heel), frame_time, seconds=options.blend)
     ball = soles[:, :, BALL] + pull
     # What would still sink: a heel over a standing ball comes up with the ankle, everything else with the whole foot.
     tilt = np.where(plan.on_ball, np.maximum(floor - ball[..., up] - _turn(sole, turned)[..., up], 0.0), 0.0)
@@ -102,12 +111,24 @@ def lock_feet(
     ankle = ball - quat.rotate(ankle_r, legs.ball)
 
     hip, knee, old = (positions[:, joint] + shift[:, None] for joint in (legs.hip, legs.knee, legs.ankle))
-    lower = _lowering(hip, knee, old, ankle, contacts.any(axis=2), up=up, most=options.lowest * metre)
+    lower = _lowering(hip, knee, old, ankle, contacts[..., HEEL] | contacts[..., BALL], up=up, most=options.lowest * metre)
     drop = np.zeros((frames, 1, 3))
     drop[:, 0, up] = envelope(lower, frame_time, seconds=0.15)
     forward = quat.rotate(rotations[:, legs.hip], legs.forward)
     leg = ik.solve(hip - drop, knee - drop, old - drop, ankle, forward=forward)
-    toe_turn = _toes(legs, rotations, positions, foot_turn, ankle_r, leg.end, contacts[..., 1], frame_time, up=up, floor=floor, options=options)
+    toe_turn = _toes(
+        legs,
+        rotations,
+        positions,
+        foot_turn,
+        ankle_r,
+        leg.end,
+        contacts[..., BALL],
+        frame_time,
+        up=up,
+        floor=floor,
+        options=options,
+    )
     return FootLock(
         shift=shift - drop[:, 0],
         turns=np.stack([leg.upper, leg.lower, foot_turn, toe_turn], axis=2),
@@ -117,14 +138,18 @@ def lock_feet(
 
 def _turn(old: Array, new: Array) -> Array:
     """`new` at the length of `old`."""
-    return quat.normalize(new) * np.linalg.norm(old, axis=-1, keepdims=True)
+    return np.asarray(quat.normalize(new) * np.linalg.norm(old, axis=-1, keepdims=True))
+
+
+def _weight(mask: Mask, size: float = _HOLD) -> Array:
+    return np.where(mask, size, 0.0)
 
 
 def _body_height(soles: Array, contacts: Mask, frame_time: float, *, up: int, floor: float, options: LockOptions) -> Array:
     """How far to move the body up [F], slowly, so that standing feet are at the floor's height on the average."""
     count = contacts.sum(axis=(1, 2))
     need = np.where(contacts, floor - soles[:, :, :TIP, up], 0.0).sum(axis=(1, 2)) / np.maximum(count, 1)
-    weight = _BODY_HOLD * (count > 0)
+    weight = _weight(count > 0, _BODY_HOLD)
     return ease(need[:, None, None], weight[:, None], frame_time, seconds=options.body_blend)[:, 0, 0]
 
 
@@ -240,7 +265,7 @@ def _toes(
     slope = np.arctan2(tip[..., up], np.linalg.norm(level, axis=-1))
     goal = np.arcsin(np.clip((floor - joint[..., up]) / np.maximum(length, 1e-9), -1.0, 1.0))
     facing = np.clip(quat.rotate(ankle_r, legs.upward)[..., up] / 0.2, 0.0, 1.0)
-    hold = ease(np.ones((frames, 2, 1)), 30.0 * on_ball, frame_time, seconds=0.5 * options.blend)[..., 0]
+    hold = ease(np.ones((frames, 2, 1)), _weight(on_ball, _TOE_HOLD), frame_time, seconds=0.5 * options.blend)[..., 0]
     rise = envelope(np.maximum(goal - slope, 0.0) * facing, frame_time, seconds=0.07)
     angle = np.clip(np.maximum(np.clip(hold, 0.0, 1.0) * facing * (goal - slope), rise), -options.toe_bend, options.toe_bend)
     axis = quat.normalize(np.cross(level, above))

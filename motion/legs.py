@@ -58,9 +58,7 @@ def find_legs(motion: Motion, joints: JointMap, *, up: int) -> Legs:
         frame = int(np.argmax(_tallness(world_p, joints)[:, up]))
         points, rotations = world_p[frame], world_r[frame]
     tips = np.full((len(skeleton), 3), np.nan)
-    tips[skeleton.end_parents] = points[skeleton.end_parents] + quat.rotate(
-        rotations[skeleton.end_parents], skeleton.end_offsets
-    )
+    tips[skeleton.end_parents] = points[skeleton.end_parents] + quat.rotate(rotations[skeleton.end_parents], skeleton.end_offsets)
     return legs_of_stance(joints, points, rotations, tips, up=up)
 
 

@@ -25,11 +25,11 @@ def low_pass(values: Array, frame_time: float, cutoff: float | Array) -> Array:
     """Values [F, ...] without what is faster than `cutoff` Hz (a number, or an array that broadcasts over one frame).
 
     Butterworth's response without delay; the ends are continued by turning the curve about them, so they stay where they are.
-    `MotionError("bad_cutoff")` unless it is above zero; at or above half the frame rate everything stays.
+    `MotionError("bad_edit")` unless it is above zero; at or above half the frame rate everything stays.
     """
     cut = np.asarray(cutoff, dtype=np.float64)
     if not (np.isfinite(cut).all() and (cut > 0.0).all()):
-        raise MotionError("bad_cutoff", f"A low-pass needs a frequency above zero, not {cutoff}.")
+        raise MotionError("bad_edit", f"A low-pass needs a frequency above zero, not {cutoff}.")
     frames = len(values)
     if frames < 3:
         return np.array(values, dtype=np.float64)
@@ -49,7 +49,9 @@ def low_pass_rotations(rotations: Array, frame_time: float, cutoff: float | Arra
     return quat.normalize(low_pass(quat.continuous(rotations), frame_time, cut[..., None] if cut.ndim else cutoff))
 
 
-def remove_jitter(motion: Motion, cutoff: float = 8.0, *, root_cutoff: float | None = None, joints: Mapping[int, float] | None = None) -> Motion:
+def remove_jitter(
+    motion: Motion, cutoff: float = 8.0, *, root_cutoff: float | None = None, joints: Mapping[int, float] | None = None
+) -> Motion:
     """The clip without trembling: rotations below `cutoff` Hz, the root's path below `root_cutoff` (default: the same).
 
     `joints` names other frequencies for single joints, by index. Bone lengths stay: only roots' positions are filtered.
