@@ -69,8 +69,10 @@ def clean(
     `metre` is how many of the clip's units a metre has (100 for centimetres), `up` the index of the axis that points up, `floor`
     the floor's height on it in the clip's unit. `cutoff` in Hz takes out jitter first (None: none). `contacts` [F, 2, 2] (side,
     heel and ball) says when feet stand, for instance as `foot_contacts` found it before an edit; by default it is found.
-    `legs` saves finding them again. Raises `MotionError`: not_finite, bad_motion, bad_edit.
+    `legs` saves finding them again. Raises `MotionError`: no_frames, not_finite, bad_motion, bad_edit.
     """
+    if len(motion) == 0:
+        raise MotionError("no_frames", "The clip has no frames, so there is nothing to clean. Export it with its motion.")
     if not (np.isfinite(motion.rotations).all() and np.isfinite(motion.positions).all()):
         raise MotionError("not_finite", "The clip has values that are no numbers (nan or inf), so it cannot be cleaned.")
     if not (np.isfinite(metre) and metre > 0.0):
@@ -87,7 +89,7 @@ def clean(
         out = remove_jitter(motion, cutoff)
         rotations, positions = world(out)
     found = np.zeros((len(motion), 2, 2), dtype=bool)
-    if foot_lock and len(motion):
+    if foot_lock:
         lock = lock_feet(
             legs, rotations, positions, motion.frame_time, up=up, floor=floor, metre=metre, contacts=contacts, options=options
         )

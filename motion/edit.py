@@ -161,7 +161,7 @@ def _way(motion: Motion, *, up: int) -> tuple[Array, Array]:
 def _course(way: Array, gone: Array, up: int) -> Array:
     """The direction of a way over ground as an angle [F] about axis `up`; held where it hardly moves."""
     x, y = (up + 1) % 3, (up + 2) % 3
-    reach = 0.03 * gone[-1]
+    reach = 0.05 * gone[-1]
     behind = np.stack([np.interp(gone - reach, gone, way[:, axis]) for axis in (x, y)], axis=1)
     before = np.stack([np.interp(gone + reach, gone, way[:, axis]) for axis in (x, y)], axis=1)
     ahead = before - behind

@@ -41,7 +41,7 @@ def find_cut(motion: Motion, *, metre: float, up: int = 1, shortest: float = 0.6
     if frames <= least + 1:
         return 0, frames
     rotations, points = world(motion)
-    turn = about(-heading_change(rotations[0], rotations[:, 0], up), up)[:, None]
+    turn = about(-heading_change(rotations[0, 0], rotations[:, 0], up), up)[:, None]
     flat = points[:, :1].copy()
     flat[..., up] = 0.0
     own = quat.rotate(turn, points - flat) / metre
