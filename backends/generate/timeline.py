@@ -44,6 +44,7 @@ class Timeline:
     segments: tuple[Segment, ...]  # at least one
     matched: tuple[str, ...]  # words of the prompt that were used, as written
     unmatched: tuple[str, ...]  # words of the prompt that mean nothing to the model, as written, in order
+    corrected: tuple[tuple[str, str], ...] = ()  # misspelt words as written, and what they were taken for
 
     def to_json(self) -> Mapping[str, Json]:
         """The timeline as it is shown in the job's record."""
@@ -64,4 +65,5 @@ class Timeline:
             ],
             "matched": list(self.matched),
             "unmatched": list(self.unmatched),
+            "corrected": [list(pair) for pair in self.corrected],
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import lexicon
 
@@ -25,7 +25,9 @@ NUMBERS = {
 }  # fmt: skip
 
 # A word with inner hyphens and apostrophes, a number with its decimal part, or a mark that the reader of sentences needs.
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’‑-][^\W\d_]+)*|\d+(?:[.,]\d+)?|[^\w\s]|_")
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’‑-][^\W\d_]+)*|\d+(?:[.,]\d+)*(?:[eE][+-]?\d+(?![^\W\d_]))?|[^\w\s]|_")
+LINE_ENDS = "\n\r\u2028\u2029\x85"
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
 _VOWELS = frozenset("aeiou")
 
 
@@ -38,6 +40,7 @@ class Token:
     start: int  # offset in the text as it was given to `tokens`
     is_word: bool
     number: float | None = None
+    begins_line: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,15 @@ def normalise(text: str) -> str:
 
 def tokens(text: str) -> tuple[Token, ...]:
     """Words, numbers and marks of a text, with their base forms. Spaces are passed over."""
-    return tuple(token for match in _TOKEN.finditer(text) for token in _split(match.group(), match.start()))
+    found: list[Token] = []
+    end = 0
+    for match in _TOKEN.finditer(text):
+        parts = list(_split(match.group(), match.start()))
+        if not found or any(c in LINE_ENDS for c in text[end : match.start()]):
+            parts[:1] = [replace(parts[0], begins_line=True)]
+        found += parts
+        end = match.end()
+    return tuple(found)
 
 
 def readings(written: tuple[Token, ...]) -> tuple[Reading, ...]:
@@ -108,8 +119,7 @@ def listed_words() -> frozenset[str]:
 def _split(written: str, start: int) -> Iterator[Token]:
     word = normalise(written)
     if written[0].isdigit():
-        value = float(written.replace(",", ".")) if len(written) < _LONGEST_NUMBER else float("inf")
-        yield Token(text=written, base=word, start=start, is_word=False, number=value)
+        yield Token(text=written, base=word, start=start, is_word=False, number=_number(word))
     elif not written[0].isalpha():
         yield Token(text=written, base=written, start=start, is_word=False)
     elif "-" in word and word not in NUMBERS and base_form(word) not in _LISTED:
@@ -120,6 +130,17 @@ def _split(written: str, start: int) -> Iterator[Token]:
         yield Token(
             text=written, base=base_form(word), start=start, is_word=True, number=None if number is None else float(number)
         )
+
+
+def _number(written: str) -> float:
+    """A number in digits: "2.5", "2,5", "1,000", "1e9". What is none, or is longer than any that means something, is infinite."""
+    if len(written) > _LONGEST_NUMBER:
+        return float("inf")
+    plain = written.replace(",", "") if _THOUSANDS.fullmatch(written) else written.replace(",", ".")
+    try:
+        return float(plain)
+    except ValueError:  # "1.2.3", or digits of another script
+        return float("inf")
 
 
 def _bases(word: str) -> Iterator[str]:
@@ -138,11 +159,12 @@ def _bases(word: str) -> Iterator[str]:
                 yield stem[:-1]
 
 
-_LONGEST_NUMBER = 12
+_LONGEST_NUMBER = 16
 _BLOWS = frozenset(("punch", "jab", "kick"))
 _ENDINGS = (
     ("ies", ("y",)), ("es", ("", "e")), ("s", ("",)), ("ied", ("y",)), ("ed", ("", "e")), ("ying", ("ie", "y")),
-    ("ing", ("", "e")), ("ically", ("ic",)), ("ally", ("al", "")), ("ily", ("y",)), ("ly", ("", "le")), ("er", ("", "e")), ("wards", ("ward",)),
+    ("ing", ("", "e")), ("ically", ("ic",)), ("ally", ("al", "")), ("ily", ("y",)), ("ly", ("", "le")), ("er", ("", "e")),
+    ("wards", ("ward",)),
 )  # fmt: skip
 _DOUBLING = frozenset(("ed", "ing", "er"))
 
@@ -160,7 +182,12 @@ def _meanings() -> dict[str, tuple[str, ...]]:
 
 
 _MEANINGS = _meanings()
-_LISTED = frozenset(_MEANINGS) | lexicon.DETERMINERS | {word for phrase in lexicon.PHRASES for word in phrase.split()}
+_LISTED = (
+    frozenset(_MEANINGS)
+    | lexicon.DETERMINERS
+    | lexicon.ELSEWHERE
+    | {word for phrase in lexicon.PHRASES for word in phrase.split()}
+)
 _PHRASES: dict[str, list[tuple[str, ...]]] = {}
 for _phrase_text in sorted(lexicon.PHRASES, key=lambda text: -len(text.split())):
     _words = tuple(_phrase_text.split())
@@ -205,6 +232,8 @@ def _single(written: tuple[Token, ...], place: int) -> Reading | None:
     if base == "bow" and determined:  # the weapon: the courtesy is a phrase, "takes a bow"
         base = "arrow"
     if base == "pick" and not any(later.base == "up" for later in written[place + 1 : place + 6]):
+        return Reading(first=place, last=place, words=(), known=False)
+    if base == "loop" and not determined:  # "a loop" is a circle, "walk loop" an animation that repeats
         return Reading(first=place, last=place, words=(), known=False)
     if base == "throw" and any(later.base in _BLOWS for later in written[place + 1 : place + 5]):
         return Reading(first=place, last=place, words=(), known=True, neutral=True)  # "throws a quick punch" throws nothing
