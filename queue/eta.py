@@ -4,6 +4,9 @@
 Two things are learned for each (backend, variant): seconds as a function of work, and the time profile, that is which share
 of the time has passed when a step reports a fraction of its progress (loading at the start and encoding at the end take
 time while little progress is reported). The estimate of a running step goes over from the first to the second as it advances.
+
+Machines change their speed while they work, so both are medians: a step that met a slow moment must not bend the next one's
+progress.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ from typing import NamedTuple
 from .contract import Json
 
 _KEPT = 24  # observations per variant: old hardware and old versions are forgotten
-_KNOTS = 20  # the profile is kept at fractions 0, 1/20, … 1
-_BLEND = 0.5  # share of the newest profile
+_KNOTS = 20  # a profile is kept at fractions 0, 1/20, … 1
+_PROFILES = 9  # newest profiles per variant; their median counts
+_LATELY = 3  # newest observations that say how fast the machine is these days
+_TRUST = 0.3  # a prediction weighs as much as this share of the step's time once it has been measured
 _WORTH_PROFILE = 0.5  # seconds; shorter steps have no profile worth knowing
 _MAX_VARIANTS = 200
 
@@ -31,19 +36,33 @@ class Prediction(NamedTuple):
 
 
 class _Variant:
-    __slots__ = ("_slope", "profile", "seen")
+    __slots__ = ("_lately", "_slope", "profile", "profiles", "seen")
 
     def __init__(self) -> None:
         self.seen: deque[tuple[float, float]] = deque(maxlen=_KEPT)  # (work, seconds)
-        self.profile: list[float] | None = None
+        self.profiles: deque[list[float]] = deque(maxlen=_PROFILES)
+        self.profile: list[float] | None = None  # their median
         self._slope: float | None = None  # median over all pairs, computed when asked for
+        self._lately: float | None = None  # so too
 
     def add(self, work: float, seconds: float) -> None:
         self.seen.append((round(work, 4), round(seconds, 4)))
-        self._slope = None
+        self._slope = self._lately = None
+
+    def add_profile(self, shares: list[float]) -> None:
+        self.profiles.append(shares)
+        # A median of curves that never fall never falls.
+        self.profile = [median(at_knot) for at_knot in zip(*self.profiles, strict=True)]
 
     def predict(self, work: float) -> float:
-        """Seconds for that much work: a line through the nearest observations, never falling with work."""
+        """Seconds for that much work, half way between the usual speed of the machine and its speed of late."""
+        if self._lately is None:
+            newest = list(self.seen)[-_LATELY:]
+            self._lately = median(seconds / self._usual(work) for work, seconds in newest) if len(newest) == _LATELY else 1.0
+        return self._usual(work) * math.sqrt(self._lately)
+
+    def _usual(self, work: float) -> float:
+        """A line through the nearest observations, never falling with work; at least a millisecond."""
         near = sorted(self.seen, key=lambda o: _distance(o[0], work))[:8]
         middle_work = median(o[0] for o in near)
         middle_seconds = median(o[1] for o in near)
@@ -90,9 +109,7 @@ class Durations:
         self._backends.add(backend)
         self.changed = True
         if seconds >= _WORTH_PROFILE and len(samples) >= 3:
-            new = _profile(samples, seconds)
-            old = variant.profile
-            variant.profile = new if old is None else [o + _BLEND * (n - o) for o, n in zip(old, new, strict=True)]
+            variant.add_profile(_profile(samples, seconds))
 
     def predict(self, backend: str, key: str, work: float, first_guess: float | None = None) -> Prediction | None:
         """What a step will take in all; None when neither history nor a first guess says anything."""
@@ -104,17 +121,22 @@ class Durations:
             return Prediction(relative.predict(work), guess=True)
         return None if first_guess is None else Prediction(max(first_guess, 1e-3), guess=True, timed=False)
 
-    def total_of_running(self, backend: str, key: str, elapsed: float, fraction: float, predicted: float | None) -> float | None:
-        """Seconds a running step will have taken in all, from what was predicted and from how far it says it is."""
+    def total_of_running(
+        self, backend: str, key: str, elapsed: float, fraction: float, predicted: float | None, measured: float | None = None
+    ) -> float | None:
+        """Seconds a running step will have taken in all, from what was predicted and from how far it says it is.
+
+        `elapsed`: seconds at work so far. `measured`: how many of them it took to come to `fraction`; all of them if not given.
+        """
         if fraction <= 0.0:
             return None if predicted is None else max(predicted, elapsed * 1.02)
-        share = self._time_share(backend, key, fraction)
-        measured = elapsed / max(share, 1e-3)
-        if predicted is None:
-            return max(measured, elapsed)
-        # Early on one report says little about the whole; later it says everything.
-        weight = share * (2.0 - share)
-        return max(weight * measured + (1.0 - weight) * predicted, elapsed)
+        measured = elapsed if measured is None else measured
+        share = max(self._time_share(backend, key, fraction), 1e-3)
+        total = measured / share
+        if predicted is not None:
+            # Early on a report says little about the whole; the further it is, the more the machine's speed has shown itself.
+            total = (_TRUST * predicted + share * total) / (_TRUST + share)
+        return max(measured + (1.0 - share) * total, elapsed)
 
     def _relative(self, backend: str, key: str) -> _Variant | None:
         """The variant last seen that begins with the same word: the same engine at another size says more than a first guess."""
@@ -132,7 +154,7 @@ class Durations:
 
     def to_json(self) -> dict[str, Json]:
         return {
-            name: {"seen": [list(o) for o in v.seen], "profile": None if v.profile is None else [round(p, 4) for p in v.profile]}
+            name: {"seen": [list(o) for o in v.seen], "profiles": [[round(p, 3) for p in shares] for shares in v.profiles]}
             for name, v in self._variants.items()
         }
 
@@ -141,11 +163,10 @@ class Durations:
         for name, entry in value.items():
             variant = _Variant()
             variant.seen.extend((float(work), float(seconds)) for work, seconds in entry["seen"])
-            profile = entry.get("profile")
-            if profile is not None:
-                if len(profile) != _KNOTS + 1:
-                    raise ValueError(f"the time profile of {name} has {len(profile)} knots, not {_KNOTS + 1}")
-                variant.profile = [float(p) for p in profile]
+            for shares in entry.get("profiles", ()):
+                if len(shares) != _KNOTS + 1:
+                    raise ValueError(f"a time profile of {name} has {len(shares)} knots, not {_KNOTS + 1}")
+                variant.add_profile([float(share) for share in shares])
             self._variants[name] = variant
             self._backends.add(name.partition("|")[0])
 

@@ -73,7 +73,9 @@ class Forecaster:
             if run is not None and run.step is step:
                 spent = run.elapsed
                 estimate = self.estimate(job, step)
-                total = self._durations.total_of_running(step.backend, estimate.key, spent, run.fraction, predicted)
+                total = self._durations.total_of_running(
+                    step.backend, estimate.key, spent, run.fraction, predicted, min(run.measured, spent)
+                )
                 if total is None:
                     unknown = True
                 else:

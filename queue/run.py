@@ -39,9 +39,11 @@ class Run:
     """Implements `StepContext`."""
 
     __slots__ = (
+        "_between",
         "_callbacks",
         "_lock",
         "_owner",
+        "_reported",
         "_stop",
         "abandoned",
         "asked_at",
@@ -76,6 +78,8 @@ class Run:
         self.stage = ""
         self.data: Mapping[str, Json] = {}
         self.samples: list[tuple[float, float]] = []  # (fraction, seconds since start), for the time profile
+        self._reported = self.started  # when the fraction last rose
+        self._between = 0.0  # seconds from the rise before to that one
         self.peak_memory_mb = 0.0
         self.worker_id = ""
         self.pid = 0
@@ -93,6 +97,14 @@ class Run:
     def elapsed(self) -> float:
         """Seconds at work in this attempt, earlier parts of it included."""
         return self.resumed_seconds + time.monotonic() - self.started
+
+    @property
+    def measured(self) -> float:
+        """Seconds at work that it took to come to `fraction`: those since it rose count only once the next rise is overdue.
+
+        Else progress would sink behind the clock from one report to the next, by a whole frame where steps render frames.
+        """
+        return self.elapsed - min(time.monotonic() - self._reported, self._between)
 
     def ask_stop(self, reason: StopReason) -> list[Callable[[StopReason], None]]:
         """Ask the backend to stop; returns the callbacks, to be called without the engine's lock. Anything outranks a pause."""
@@ -156,6 +168,7 @@ class Run:
         self.heartbeat_at = time.time()
         if fraction > self.fraction:  # never backwards within an attempt; NaN is not greater either
             self.fraction = min(fraction, 1.0)
+            self._between, self._reported = now - self._reported, now
             if not self.samples or self.fraction - self.samples[-1][0] >= 0.01:
                 self.samples.append((self.fraction, now - self.started))
         if stage:

@@ -79,12 +79,9 @@ def _watch(app: App, number: int, clip: Path, options: dict[str, Any]) -> list[S
     """Run one job and sample it, from its first step's start to its end."""
     job_id = app.engine.submit(app.clip_job(clip, options)).job_id
     seen: list[tuple[float, float]] = []
-    began = 0.0
     while not (job := app.engine.get(job_id)).finished:
-        now = time.perf_counter()
-        if job.state is JobState.RUNNING:
-            began = began or now
-            seen.append((now - began, job.progress))
+        if job.started_at is not None:
+            seen.append((time.time() - job.started_at, job.progress))
         time.sleep(_EVERY)
     if job.state is not JobState.COMPLETED or job.degraded:
         raise RuntimeError(f"job {number} is {job.state}: {job.error or job.degraded}")

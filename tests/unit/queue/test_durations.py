@@ -60,14 +60,73 @@ def test_the_time_profile_bends_reported_fractions_to_time() -> None:
     assert slow == pytest.approx(20.0, rel=0.05)
 
 
+def test_one_step_that_met_a_slow_moment_does_not_bend_the_progress_of_the_next() -> None:
+    durations = Durations()
+    even = [(k / 10, k * 1.0) for k in range(1, 11)]
+    stalled = [(k / 10, k * 0.5 if k < 5 else k * 0.5 + 5.0) for k in range(1, 11)]
+    for samples in (even, even, even, stalled):
+        durations.observe("render", "w", 10.0, 10.0, samples)
+    total = durations.total_of_running("render", "w", elapsed=4.0, fraction=0.4, predicted=10.0)
+    assert total == pytest.approx(10.0, rel=0.01)
+
+
+def test_nothing_new_between_two_reports_does_not_change_the_estimate() -> None:
+    durations = Durations()
+    at_the_report = durations.total_of_running("render", "w", 4.0, 0.4, 10.0, measured=4.0)
+    before_the_next = durations.total_of_running("render", "w", 4.9, 0.4, 10.0, measured=4.0)
+    overdue = durations.total_of_running("render", "w", 8.0, 0.4, 10.0, measured=7.0)
+    assert at_the_report == before_the_next == pytest.approx(10.0)
+    assert overdue is not None and overdue > 13.0
+
+
+def test_a_machine_that_became_slower_is_expected_to_stay_slower_by_half_of_that() -> None:
+    durations = learned(0.0, 0.1, [50, 60, 70, 80, 50, 60, 70, 80])
+    for work in (55, 65, 75):
+        durations.observe("render", "workbench 320x180", work, 0.1 * work * 1.4)
+    slower = durations.predict("render", "workbench 320x180", 60.0)
+    assert slower is not None and 6.6 < slower.seconds < 8.0
+    durations.observe("render", "workbench 320x180", 60, 6.0)
+    durations.observe("render", "workbench 320x180", 60, 6.0)
+    recovered = durations.predict("render", "workbench 320x180", 60.0)
+    assert recovered is not None and recovered.seconds == pytest.approx(6.0, rel=0.1)
+
+
+def test_after_three_similar_steps_progress_is_within_a_twentieth_of_the_time_that_passed() -> None:
+    chance = random.Random(5)
+    durations = Durations()
+    for number in range(40):
+        # Loading, frames whose times drift and jitter, and an end in which little is reported. Now and then a slow first frame.
+        frames = chance.randrange(40, 90)
+        drift = 1.0 + chance.uniform(-0.1, 0.1)
+        times = [0.14 * (1.0 + (drift - 1.0) * k / frames) * chance.uniform(0.85, 1.15) for k in range(frames)]
+        times[0] += 0.6 if number in (0, 9, 21) else 0.0
+        lead, tail = chance.uniform(0.25, 0.35), 0.005 * frames
+        total = lead + sum(times) + tail
+        predicted = durations.predict("render", "w", frames)
+        reports = [(0.01, lead)]
+        for k in range(frames):
+            reports.append((0.01 + 0.97 * (k + 1) / frames, reports[-1][1] + times[k]))
+        if number >= 3:
+            assert predicted is not None
+            for (fraction, at), (_, following) in zip(reports, [*reports[1:], (1.0, total)], strict=True):
+                for now in (at, (at + following) / 2, following):
+                    found = durations.total_of_running("render", "w", now, fraction, predicted.seconds, measured=at)
+                    assert found is not None
+                    assert abs(now / found - now / total) <= 0.05, f"job {number}, {now:.1f} of {total:.1f} s"
+        durations.observe("render", "w", frames, total, [*reports, (1.0, total)])
+
+
 def test_what_was_learned_survives_and_damage_is_refused() -> None:
     durations = learned(1.0, 0.1, [10, 20, 30])
+    durations.observe("render", "workbench 320x180", 25.0, 4.0, [(0.1, 1.0), (0.5, 2.0), (0.9, 3.0)])
     again = Durations()
     again.load(durations.to_json())
     key = ("render", "workbench 320x180", 25.0)
     assert again.predict(*key) == durations.predict(*key)
+    running = ("render", "workbench 320x180", 2.0, 0.3, 4.0)
+    assert again.total_of_running(*running) == pytest.approx(durations.total_of_running(*running), rel=0.01)
     assert again.knows("render") and not again.knows("retarget")
     with pytest.raises((ValueError, TypeError, KeyError)):
-        Durations().load({"render|x": {"seen": [[1.0]], "profile": None}})
+        Durations().load({"render|x": {"seen": [[1.0]], "profiles": []}})
     with pytest.raises(ValueError, match="knots"):
-        Durations().load({"render|x": {"seen": [[1.0, 2.0]], "profile": [0.0, 1.0]}})
+        Durations().load({"render|x": {"seen": [[1.0, 2.0]], "profiles": [[0.0, 1.0]]}})

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from motion_queue.persistence.journal import FileJournal
 from motion_queue.queue import Artefact, Engine, Estimate, Health, JobState, StepResult, StepSpec, StepState
+from motion_queue.queue.run import Run
 
 from .conftest import Make
 from .gates import BOUND, Gate, Instant, ended, error, register, submit, wait_for, with_gate
@@ -171,6 +173,27 @@ def test_later_steps_get_what_earlier_ones_made(engine: Engine) -> None:
     job = ended(engine, submit(engine, "w"))
     assert seen == [(None, {}), (made, {"a": {"frames": 3}})]
     assert job.artefacts == (made, made)
+
+
+def test_time_since_a_report_counts_only_once_the_next_one_is_overdue(
+    engine: Engine, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.pause_queue()
+    job = engine.get(submit(engine))
+    now = 100.0
+    monkeypatch.setattr("motion_queue.queue.run.time", SimpleNamespace(monotonic=lambda: now, time=lambda: now))
+    run = Run(engine._core, job, 0, "token")
+    assert run.measured == 0.0
+    now = 103.0
+    assert run.measured == 3.0  # no report yet: all of it counts
+    run.progress(0.1)
+    now = 107.0
+    run.progress(0.2)  # four seconds after the one before
+    now = 110.0
+    assert run.measured == 7.0
+    run.progress(0.2)  # nothing new
+    now = 113.0
+    assert (run.elapsed, run.measured) == (13.0, 9.0)
 
 
 def test_progress_never_goes_back_and_shows_the_stage(engine: Engine, gate: Gate) -> None:
