@@ -33,6 +33,7 @@ from .states import Trigger, after
 _log = logging.getLogger(__name__)
 
 _WORTH_LEARNING = 0.01  # seconds
+_LEFT_TO_CLOCK = 500  # finished jobs over the limit that wait for the clock's next look
 _SHORT = 0.0005  # seconds: a step that takes less costs less than starting it
 _STREAM = 20  # that many short steps in a row, on all threads, are a stream
 
@@ -229,7 +230,9 @@ class Core:
             _log.info("Job %s: a late result of step %s (attempt given up) was refused", run.job.id, run.step.name)
             return None
         self.settle(run, outcome)
-        self.prune()
+        # The clock prunes: what many threads free stays behind in the allocator's caches of each of them, for good.
+        if len(self.ledger.finished_order) > self.limits.finished_kept + _LEFT_TO_CLOCK:
+            self.prune()
         mine = None
         if not self.closing and not (stream and crowded and self.runs):
             mine = self.next_run()
