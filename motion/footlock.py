@@ -21,6 +21,7 @@ _HOLD = 40000.0  # weight of a planted point against the wish to leave the sourc
 _BODY_HOLD = 60.0
 _TOE_HOLD = 30.0
 _BALL_FACING, _HEEL_FACING = 0.2, 0.5  # cosine between the sole's normal and up, below which no contact is believed
+_RESTEP = 0.5  # metres per second at which a foot that wanders too far goes on to its next place
 _LIFTED = 0.025  # metres that one end of a foot is higher than the other: that one does not stand
 
 
@@ -95,6 +96,7 @@ def lock_feet(
     soles = soles + shift[:, None, None]
 
     plan = _plan(soles, contacts, legs, frame_time, up=up, floor=floor, metre=metre, options=options)
+    held = np.stack([plan.flat | plan.on_heel, plan.on_ball], axis=-1)
     # First how the foot is turned, so that heel and ball can both stand, then where it is.
     sole = soles[:, :, HEEL] - soles[:, :, BALL]
     turned = sole + ease(plan.sole - sole, _weight(plan.flat), frame_time, seconds=options.blend)
@@ -111,7 +113,7 @@ def lock_feet(
     ankle = ball - quat.rotate(ankle_r, legs.ball)
 
     hip, knee, old = (positions[:, joint] + shift[:, None] for joint in (legs.hip, legs.knee, legs.ankle))
-    lower = _lowering(hip, knee, old, ankle, contacts[..., HEEL] | contacts[..., BALL], up=up, most=options.lowest * metre)
+    lower = _lowering(hip, knee, old, ankle, held[..., HEEL] | held[..., BALL], up=up, most=options.lowest * metre)
     drop = np.zeros((frames, 1, 3))
     drop[:, 0, up] = envelope(lower, frame_time, seconds=0.15)
     forward = quat.rotate(rotations[:, legs.hip], legs.forward)
@@ -123,7 +125,7 @@ def lock_feet(
         foot_turn,
         ankle_r,
         leg.end,
-        contacts[..., BALL],
+        held[..., BALL],
         frame_time,
         up=up,
         floor=floor,
@@ -132,7 +134,7 @@ def lock_feet(
     return FootLock(
         shift=shift - drop[:, 0],
         turns=np.stack([leg.upper, leg.lower, foot_turn, toe_turn], axis=2),
-        contacts=contacts,
+        contacts=held,
     )
 
 
@@ -197,23 +199,29 @@ class _Places:
         self._up, self._wander, self._longest = up, wander, longest
         self._shortest = max(2, round(options.contacts.shortest / frame_time))
         self._step = max(1, round(0.5 * options.blend / frame_time))
+        self._walk = _RESTEP * longest / options.longest_pull * frame_time
 
     def of(self, point: Array, contact: Mask) -> tuple[Mask, Array]:
-        """The contacts [F] that can be held, and where [F, 3]."""
+        """The contacts [F] that can be held, and where [F, 3], level."""
         held, place = np.zeros_like(contact), np.zeros_like(point)
+        flat = point.copy()
+        flat[:, self._up] = 0.0
         open_spans = [(int(start), int(stop)) for start, stop in runs(contact)]
         while open_spans:
             start, stop = open_spans.pop()
-            level = np.delete(point[start:stop], self._up, axis=1)
+            level = flat[start:stop]
             middle = np.median(level, axis=0)
-            away = float(np.linalg.norm(level - middle, axis=1).max())
+            away = float(np.sqrt(np.sum((level - middle) ** 2, axis=1).max()))
             least = self._shortest + self._step
             if away > self._wander and stop - start >= 2 * least:
                 cut = start + least + int(np.argmin(_two_places(level)[least : len(level) - least + 1]))
-                open_spans += [(start, cut - self._step), (cut + self._step, stop)]
+                # The way from one place to the next takes its time: pressed into a few frames it would look like a twitch.
+                way = np.median(level[: cut - start], axis=0) - np.median(level[cut - start :], axis=0)
+                step = max(self._step, round(0.5 * float(np.linalg.norm(way)) / self._walk))
+                open_spans += [span for span in ((start, cut - step), (cut + step, stop)) if span[1] - span[0] >= self._shortest]
             elif away <= self._longest:
                 held[start:stop] = True
-                place[start:stop] = np.median(point[start:stop], axis=0)
+                place[start:stop] = middle
         return held, place
 
 
