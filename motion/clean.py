@@ -13,7 +13,7 @@ import numpy as np
 from . import quat
 from .contacts import FootQuality, Mask, judge, runs
 from .errors import MotionError
-from .footlock import FootLock, LockOptions, find_foot_contacts, lock_feet
+from .footlock import FootLock, LockOptions, find_foot_contacts, lock_feet, locked_rotations
 from .humanoid import JointMap
 from .kinematics import world
 from .legs import SIDES, TIP, Legs, find_legs
@@ -132,24 +132,13 @@ def foot_contacts(
 def apply_lock(motion: Motion, legs: Legs, rotations: Array, lock: FootLock) -> Motion:
     """A clip with its world `rotations` [F, J, 4], corrected. Only the legs' local rotations and the roots' paths change."""
     parents = motion.skeleton.parents
-    order = [(int(joint), lock.turns[:, side, place]) for side in range(2) for place, joint in enumerate(_chain(legs, side))]
-    turned = dict(order)
+    turned = locked_rotations(lock, legs, parents, rotations)
+    changed = np.unique(np.concatenate([legs.hip, legs.knee, legs.ankle, legs.toe[legs.toe >= 0]]))
     local = motion.rotations.copy()
-    for joint, turn in order:
-        above = int(parents[joint])
-        while above >= 0 and above not in turned:
-            above = int(parents[above])
-        carried = quat.mul(quat.inverse(turned[above]), turn) if above >= 0 else turn
-        parent = rotations[:, parents[joint]]
-        local[:, joint] = quat.mul(quat.mul(quat.inverse(parent), carried), rotations[:, joint])
+    local[:, changed] = quat.mul(quat.inverse(turned[:, parents[changed]]), turned[:, changed])
     positions = motion.positions.copy()
     positions[:, parents < 0] += lock.shift[:, None]
     return replace(motion, rotations=quat.continuous(quat.normalize(local)), positions=positions)
-
-
-def _chain(legs: Legs, side: int) -> list[int]:
-    joints = [int(legs.hip[side]), int(legs.knee[side]), int(legs.ankle[side])]
-    return [*joints, int(legs.toe[side])] if legs.toe[side] >= 0 else joints
 
 
 @dataclass(slots=True)

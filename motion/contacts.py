@@ -87,7 +87,7 @@ class ContactOptions:
     slow: float = 0.4  # … and this speed
     high: float = 0.05  # and lasts to this height …
     fast: float = 0.8  # … and this speed
-    rise: float = 0.3  # metres per second upwards: a point that leaves the floor is let go
+    rise: float = 0.45  # metres per second upwards: a point that leaves the floor is let go
     shortest: float = 0.1
     gap: float = 0.07
 

@@ -15,6 +15,7 @@ from . import ik, quat
 from .contacts import ContactOptions, Mask, find_contacts, runs
 from .legs import BALL, HEEL, TIP, Legs
 from .quat import Array
+from .skeleton import Ints
 from .smooth import ease, envelope
 
 _HOLD = 40000.0  # weight of a planted point against the wish to leave the source as it is
@@ -45,6 +46,23 @@ class FootLock:
     shift: Array  # [F, 3]
     turns: Array  # [F, 2, 4, 4] of hip, knee, ankle and toe joint, left and right
     contacts: Mask  # [F, 2, 2] left and right, heel and ball, as they were held
+
+
+def locked_rotations(lock: FootLock, legs: Legs, parents: Ints, rotations: Array) -> Array:
+    """World rotations [F, J, 4] with the correction: every joint turns with the nearest corrected one at or above it."""
+    turns = {
+        int(joint): lock.turns[:, side, place]
+        for side in range(2)
+        for place, joint in enumerate((legs.hip[side], legs.knee[side], legs.ankle[side], legs.toe[side]))
+        if joint >= 0
+    }
+    out = rotations.copy()
+    for joint, parent in enumerate(parents):
+        turn = turns.get(joint, turns.get(int(parent)))
+        if turn is not None:
+            turns[joint] = turn
+            out[:, joint] = quat.mul(turn, rotations[:, joint])
+    return out
 
 
 def find_foot_contacts(

@@ -14,7 +14,8 @@ from . import quat
 from .quat import Array
 
 FULL = 0.9995  # of the limb's length: how far a limb is ever stretched, since at 1 the middle joint moves infinitely fast
-_STRAIGHT, _BENT = 0.01, 0.05  # distance of the middle joint from the line, in upper bones: from here on its own plane counts
+# How far the middle joint is off the line, in upper bones: straight; bent, so that its own plane counts; the same, backwards.
+_STRAIGHT, _BENT, _BROKEN = 0.01, 0.05, 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +74,11 @@ def _soften(wanted: Array, old: Array, full: Array, soft: float) -> Array:
 def _pole(first: Array, axis: Array, length: Array, forward: Array) -> Array:
     """The unit direction [..., 3] across `axis` in which the middle joint lies."""
     own = first - axis * np.sum(first * axis, axis=-1, keepdims=True)
-    share = np.clip((_length(own) / length - _STRAIGHT) / (_BENT - _STRAIGHT), 0.0, 1.0)
-    share = share * share * (3.0 - 2.0 * share)
     hint = quat.normalize(forward - axis * np.sum(forward * axis, axis=-1, keepdims=True))
+    wrong = np.clip(-2.0 * np.sum(quat.normalize(own) * hint, axis=-1, keepdims=True), 0.0, 1.0)
+    bent = _BENT + (_BROKEN - _BENT) * wrong
+    share = np.clip((_length(own) / length - _STRAIGHT) / (bent - _STRAIGHT), 0.0, 1.0)
+    share = share * share * (3.0 - 2.0 * share)
     mixed = share * quat.normalize(own) + (1.0 - share) * hint
     mixed = np.where(_length(mixed) > 1e-6, mixed, own)
     blank = _length(mixed) < 1e-12  # straight, and the hint points along it: any normal will do

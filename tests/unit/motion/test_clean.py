@@ -12,10 +12,12 @@ import pytest
 
 from motion_queue.motion import quat
 from motion_queue.motion.clean import CleanResult, clean, foot_contacts
+from motion_queue.motion.contacts import FootQuality, judge
 from motion_queue.motion.errors import MotionError
-from motion_queue.motion.kinematics import resample, world
-from motion_queue.motion.legs import find_legs
-from motion_queue.motion.retarget import map_motion
+from motion_queue.motion.footlock import lock_feet, locked_rotations
+from motion_queue.motion.kinematics import forward, resample, world
+from motion_queue.motion.legs import find_legs, legs_of_stance
+from motion_queue.motion.retarget import Rig, map_motion, map_rig, pose_world, retarget
 from motion_queue.motion.skeleton import Motion, Skeleton
 from motion_queue.motion.smooth import mean_jerk
 from motion_queue.scripts.make_sample import walk
@@ -168,6 +170,32 @@ def test_a_foot_out_of_reach_lowers_the_pelvis_and_snaps_no_knee() -> None:
     result = clean(lifted, map_motion(clip), metre=METRE, contacts=contacts, legs=legs)
     assert np.abs(soles(result.motion)[..., 1]).max() < 0.6
     assert np.abs(np.diff(knee_angles(result.motion), axis=0)).max() < 3.0
+
+
+@pytest.mark.parametrize("name", ["smpl_rig", "mixamo_rig", "rigify_rig"])
+def test_feet_of_a_rig_with_other_bones_and_axes_are_held_too(request: pytest.FixtureRequest, name: str) -> None:
+    rig: Rig = request.getfixturevalue(name)
+    pose = retarget(generated(walk(), 2), rig)
+    rotations, points = pose_world(rig, pose)
+    tips = np.where(np.isin(np.arange(len(rig.names)), rig.parents)[:, None], np.nan, rig.tails)
+    legs = legs_of_stance(map_rig(rig), rig.heads, quat.from_matrix(rig.rest), tips, up=2)
+
+    def seen(rotations: np.ndarray, points: np.ndarray) -> FootQuality:
+        pelvis = points[:, map_rig(rig)["pelvis"]]
+        return judge(legs.soles(rotations, points)[:, :, :2], pelvis, pose.frame_time, up=2, floor=0.0, metre=1.0)
+
+    lock = lock_feet(legs, rotations, points, pose.frame_time, up=2, floor=0.0, metre=1.0)
+    turned = locked_rotations(lock, legs, rig.parents, rotations)
+    # The corrected pose from its rotations and the offsets that the bones had, so that no bone can change its length.
+    inner = rig.parents >= 0
+    local, offsets = turned.copy(), points + lock.shift[:, None]
+    above = rig.parents[inner]
+    local[:, inner] = quat.mul(quat.inverse(turned[:, above]), turned[:, inner])
+    offsets[:, inner] = quat.rotate(quat.inverse(rotations[:, above]), points[:, inner] - points[:, above])
+    after = seen(*forward(rig.parents, local, offsets))
+    assert seen(rotations, points).skate > 0.1
+    assert after.skate < 0.05
+    assert after.penetration < 1.0
 
 
 def test_contacts_found_before_an_edit_hold_after_it() -> None:

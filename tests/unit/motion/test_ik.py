@@ -67,6 +67,13 @@ def test_a_straight_leg_bends_where_the_knee_points() -> None:
     assert (new_knee - hip)[2] > 0.05
 
 
+def test_a_knee_that_is_bent_a_little_backwards_bends_forward() -> None:
+    hip, knee, ankle = bent(-6.0)
+    new_knee, new_ankle = posed(hip, knee, ankle, ik.solve(hip, knee, ankle, ankle + 0.08 * UP, forward=AHEAD))
+    assert (new_knee - hip)[2] > 0.05
+    np.testing.assert_allclose(new_ankle, ankle + 0.08 * UP, atol=1e-9)
+
+
 def test_a_knee_does_not_snap_as_the_target_goes_out_of_reach() -> None:
     hip, knee, ankle = bent(20.0)
     down = np.linspace(0.0, 0.1, 201)[:, None] * -UP
