@@ -11,14 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..queue.contract import Json
+from ..queue.contract import Json, Recovered
 from ..queue.errors import StoreError
 from .files import FileLayer, OpenFile, write_all
-from .fold import Fold, ids_of, is_steps
+from .fold import Fold, ids_of, submitted_fields
 from .lines import FORMAT, MAX_DEPTH, MAX_LINE, encode_line, parse_line
 from .reader import PREVIOUS, SNAPSHOT, Scan, first_line, scan, segment_name, segment_numbers
 
@@ -117,15 +117,15 @@ def header_line(through: int, seq: int) -> bytes:
     return encode_line({"format": FORMAT, "kind": "snapshot", "through": through, "seq": seq})
 
 
-def write_snapshot(files: FileLayer, folder: Path, fold: Fold, through: int, *, keep_previous: bool) -> int:
+def write_snapshot(files: FileLayer, folder: Path, state: Recovered, through: int, *, keep_previous: bool) -> int:
     """Write a snapshot of a state at hand, durably; its size in bytes. For a start with damage or an old format."""
     writer = _Writer(files, folder)
     try:
-        writer.line(header_line(through, fold.last_seq))
-        writer.line(encode_line({"meta": fold.meta}, MAX_LINE, MAX_DEPTH))
-        for job, fields in fold.jobs.items():
+        writer.line(header_line(through, state.last_seq))
+        writer.line(encode_line({"meta": state.meta}, MAX_LINE, MAX_DEPTH))
+        for job, fields in state.jobs.items():
             writer.job(encode_line({"id": job, "job": fields}, MAX_LINE, MAX_DEPTH))
-        writer.finish(through, fold.last_seq, keep_previous=keep_previous)
+        writer.finish(through, state.last_seq, keep_previous=keep_previous)
     except BaseException:
         writer.discard()
         raise
@@ -235,7 +235,7 @@ class _Changes:
             return
         self.last_seq = seq
         if value["name"] == "job_submitted" and job:
-            if "steps" in fields and not is_steps(fields["steps"] or []):
+            if submitted_fields(value) is None:
                 return
             if job not in self.created:
                 self.lines.pop(job, None)  # what came before it was about a job in the snapshot, or about none
@@ -252,7 +252,7 @@ class _Changes:
             self.lines.setdefault(job, []).append(line)
 
 
-def _small_groups(files: FileLayer, path: Path, report: Scan) -> Iterator[tuple[list[bytes], list[dict[str, Any]]]]:
+def _small_groups(files: FileLayer, path: Path, report: Scan) -> Iterator[tuple[list[bytes], Sequence[dict[str, Any]]]]:
     """Groups small enough that checking and parsing one of them takes a fraction of a millisecond."""
     return scan(files, path, report, chunk=16 << 10)
 
@@ -306,7 +306,8 @@ def _fold_job(job: str, fields: dict[str, Json] | None, lines: Iterable[bytes]) 
         if value is not None:
             fold.last_seq = value["seq"] - 1
             fold.add([value])
-    return fold.jobs.get(job)
+    merged = fold.jobs.get(job)
+    return None if merged is None else dict(merged)
 
 
 __all__ = ["Abandoned", "Pace", "compact", "prune_segments", "write_snapshot"]

@@ -3,26 +3,107 @@
 
 `job_submitted` creates the job, `jobs_removed` drops jobs, a record without a job merges into meta, any other record merges into
 its job and that job's steps. Values come from disk, so their shape is checked here; what does not fit is dropped and counted.
+
+Records can be folded decoded (`add`) or as lines of which only the head was read (`defer`): those are decoded when somebody looks
+at their job, which for thousands of finished jobs nobody does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..queue.contract import Json
+from ..queue.contract import DeferredJob, Json
+from .lines import MAX_DEPTH, SHARED_MARK, Head, decode_at, parse_line
 
 MAX_JOBS = 1_000_000
 _SPECIAL = frozenset({"job_submitted", "jobs_removed"})
+_log = logging.getLogger("motion_queue.journal")
+
+
+class FoldedJob(DeferredJob):
+    """A job as the lines that tell of it, in order, their CRCs checked. Decoded once, at the first look."""
+
+    __slots__ = ("_fields", "heads", "shared")
+
+    def __init__(self, head: Head, shared: dict[str, Json]) -> None:
+        """`head`: of its submission; `shared`: what that ends with, decoded, and the same object for many jobs."""
+        self.heads = [head]  # of all its records
+        self._fields: dict[str, Json] | None = None
+        self.shared = shared
+
+    @property
+    def last(self) -> str:
+        return self.heads[-1][2].decode("ascii")
+
+    @property
+    def revision(self) -> int:
+        return int(self.heads[-1][1])
+
+    @property
+    def position(self) -> float | None:
+        text = self.heads[0][4]
+        return None if text is None else float(text)
+
+    def fields(self) -> dict[str, Json]:
+        if self._fields is None:
+            self._fields = self._decoded()
+        return self._fields
+
+    def _decoded(self) -> dict[str, Json]:
+        submission, *changes = self.heads
+        line = submission.string
+        fields: dict[str, Json] | None = None
+        if line.count(b"{") + line.count(b"[") < MAX_DEPTH:
+            text = line.decode("ascii", "replace")
+            try:
+                own, end = decode_at(text, submission.end())
+                if end == line.rfind(SHARED_MARK):
+                    fields = {**self.shared, **own}
+                    if submission[4] is not None:
+                        fields["position"] = self.position
+            except (ValueError, RecursionError):
+                _log.warning("Record %s of the journal cannot be decoded in parts.", submission[1].decode("ascii"))
+        if fields is not None and not changes:
+            fields["revision"] = self.revision
+            return fields
+        # Changes are merged into its steps: it must not share them any longer.
+        fold = Fold(int(submission[1]) - 1)
+        values = [parse_line(head.string) for head in self.heads]
+        fold.add([value for value in values if value is not None])
+        if fold.malformed or None in values:
+            _log.error("Job %s: records about it that do not have the shape of one were dropped.", submission[3].decode("ascii"))
+        return dict(next(iter(fold.jobs.values()), {}))
+
+    def own_fields(self) -> dict[str, Json]:
+        """Its fields for somebody who changes them: steps may be shared with other jobs."""
+        fields = dict(self.fields())
+        if type(fields.get("steps")) is list:
+            fields["steps"] = [dict(step) for step in fields["steps"]]
+        return fields
+
+    def __getitem__(self, name: str) -> Json:
+        return self.fields()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields())
+
+    def __len__(self) -> int:
+        return len(self.fields())
+
+    def __repr__(self) -> str:
+        return f"FoldedJob({self.fields()!r})"
 
 
 class Fold:
     """The state after the records so far. `notes()` says what was dropped."""
 
-    __slots__ = ("gaps", "jobs", "last_seq", "malformed", "meta", "orphans", "removed", "repeats")
+    __slots__ = ("_shared", "gaps", "jobs", "last_seq", "malformed", "meta", "orphans", "removed", "repeats")
 
     def __init__(self, last_seq: int = 0) -> None:
-        self.jobs: dict[str, dict[str, Json]] = {}
+        self.jobs: dict[str, dict[str, Json] | FoldedJob] = {}
+        self._shared: dict[bytes, dict[str, Json]] = {}  # ends of submissions, decoded
         self.meta: dict[str, Json] = {}
         self.last_seq = last_seq
         self.removed: set[str] = set()
@@ -30,6 +111,54 @@ class Fold:
         self.malformed = 0  # records whose shape is not a record's
         self.orphans: dict[str, int] = {}  # job id → records about it, though its submission is missing
         self.repeats = 0
+
+    def defer(self, records: Iterable[Head | dict[str, Any]]) -> None:
+        """Fold lines in without decoding those of which there is the head, in the order they were written."""
+        jobs = self.jobs
+        last = self.last_seq
+        for record in records:
+            if isinstance(record, dict):
+                value = record
+            else:
+                number, name, id_, _position = record.groups()
+                seq = int(number)
+                if seq == last + 1:
+                    job = id_.decode("ascii")
+                    known = jobs.get(job)
+                    if name == b"job_submitted":
+                        shared = self._shared_part(record.string)
+                        if shared is not None and len(jobs) < MAX_JOBS:
+                            jobs[job] = FoldedJob(record, shared)
+                            last = seq
+                            continue
+                    elif type(known) is FoldedJob and name != b"jobs_removed":
+                        known.heads.append(record)
+                        last = seq
+                        continue
+                decoded = parse_line(record.string)
+                if decoded is None:
+                    self.malformed += 1
+                    continue
+                value = decoded
+            self.last_seq = last
+            self.add((value,))
+            last = self.last_seq
+        self.last_seq = last
+
+    def _shared_part(self, line: bytes) -> dict[str, Json] | None:
+        """What a submission's line ends with, decoded; None where it does not end like that."""
+        end = line[line.rfind(SHARED_MARK) :]
+        shared = self._shared.get(end)
+        if shared is None and end.startswith(SHARED_MARK):
+            text = end.decode("ascii", "replace")
+            try:
+                value, stop = decode_at(text, len(SHARED_MARK))
+            except (ValueError, RecursionError):
+                return None  # this was not the line's end but something inside it
+            if stop != len(text) - 1 or type(value) is not dict or not is_steps(value.get("steps", [])):
+                return None
+            shared = self._shared[end] = value
+        return shared
 
     def add(self, records: Iterable[dict[str, Any]]) -> None:
         """Fold records in, in the order they were written."""
@@ -53,16 +182,17 @@ class Fold:
                     continue
                 self.gaps.append((last + 1, seq - 1))
             last = seq
-            target = jobs.get(job)
+            known = jobs.get(job)
+            if isinstance(known, FoldedJob):
+                known = jobs[job] = known.own_fields()
+            target = known
             if target is None or name in _SPECIAL:
                 if name == "job_submitted" and job:
-                    if "steps" in fields and not is_steps(fields["steps"] or []):
+                    submitted = submitted_fields(record)
+                    if submitted is None or (len(jobs) >= MAX_JOBS and target is None):
                         self.malformed += 1
                         continue
-                    if len(jobs) >= MAX_JOBS and target is None:
-                        self.malformed += 1
-                        continue
-                    jobs[job] = target = fields
+                    jobs[job] = target = submitted
                 elif name == "jobs_removed":
                     for gone in ids_of(fields):
                         jobs.pop(gone, None)
@@ -80,6 +210,7 @@ class Fold:
                 continue
             else:
                 target.update(fields)
+            target["revision"] = seq
             if "steps" in record:
                 changes = record["steps"]
                 steps = target.get("steps")
@@ -111,6 +242,17 @@ class Fold:
         if self.repeats:
             found.append(f"{self.repeats} records repeat an earlier number and were dropped.")
         return found
+
+
+def submitted_fields(record: dict[str, Any]) -> dict[str, Json] | None:
+    """The fields of a decoded submission, or None where they do not have the shape of a job's."""
+    shared = record.get("shared", {})
+    if type(shared) is not dict:
+        return None
+    fields = {**shared, **record["fields"]}
+    if "position" in record:
+        fields["position"] = record["position"]
+    return fields if "steps" not in fields or is_steps(fields["steps"] or []) else None
 
 
 def is_steps(value: Json) -> bool:

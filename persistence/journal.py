@@ -20,7 +20,6 @@ from ..queue.errors import StoreError
 from .compaction import prune_segments, write_snapshot
 from .compactor import Compactor
 from .files import FileLayer, OpenFile, OsFiles, store_error, write_all
-from .fold import Fold
 from .lines import FORMAT, encode_line, encode_record, encode_records
 from .reader import Loaded, load, segment_name
 
@@ -349,11 +348,8 @@ class FileJournal:
             for name in loaded.damaged:
                 notes.append(f"The damaged {name} was kept as {self._keep(name)}.")
             if loaded.rewrite:
-                recovered = loaded.recovered
-                fold = Fold(recovered.last_seq)
-                fold.jobs, fold.meta = recovered.jobs, recovered.meta
                 loaded.snapshot_size = write_snapshot(
-                    self._files, self.folder, fold, loaded.last_segment, keep_previous=loaded.snapshot_ok
+                    self._files, self.folder, loaded.recovered, loaded.last_segment, keep_previous=loaded.snapshot_ok
                 )
                 loaded.append_at = None  # what the last segment holds is in the snapshot now
                 loaded.through = loaded.last_segment

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ..queue.contract import Json, Recovered
 from ..queue.errors import StoreError
 from .files import FileLayer, OsFiles, store_error
 from .fold import MAX_JOBS, Fold, is_steps
-from .lines import FORMAT, MAX_LINE, check_format, migrate, parse_line, parse_lines, salvage_line
+from .lines import FORMAT, MAX_LINE, Head, check_format, migrate, parse_heads, parse_line, parse_lines, salvage_line
 
 SNAPSHOT = "snapshot.jsonl"
 PREVIOUS = "snapshot.jsonl.1"
@@ -61,8 +61,17 @@ class Scan:
         return bool(self.bad) and not self.salvaged and self.bad[0] >= self.good_end
 
 
-def scan(files: FileLayer, path: Path, report: Scan, chunk: int = 1 << 20) -> Iterator[tuple[list[bytes], list[dict[str, Any]]]]:
-    """The whole lines of a file and their objects, in groups; damage goes into `report`. Most objects lack the CRC."""
+def scan(
+    files: FileLayer,
+    path: Path,
+    report: Scan,
+    chunk: int = 1 << 20,
+    parse: Callable[[list[bytes]], Sequence[Any] | None] = parse_lines,
+) -> Iterator[tuple[list[bytes], Sequence[Any]]]:
+    """The whole lines of a file and their objects, in groups; damage goes into `report`. Most objects lack the CRC.
+
+    `parse` is the quick way for groups without damage: `parse_lines`, or `parse_heads` for lines that are decoded later.
+    """
     rest = b""
     skipping = False  # inside a line over the limit
     for data in files.chunks(path, chunk):
@@ -76,12 +85,12 @@ def scan(files: FileLayer, path: Path, report: Scan, chunk: int = 1 << 20) -> It
         if len(rest) > MAX_LINE or skipping:
             if not skipping:
                 report.bad.append(report.size + sum(map(len, lines)) + len(lines))
-            yield from _groups(lines, report)
+            yield from _groups(lines, report, parse)
             report.size += len(rest)
             report.bad_bytes += len(rest)
             rest, skipping = b"", True
             continue
-        yield from _groups(lines, report)
+        yield from _groups(lines, report, parse)
     if rest:
         found = _slowly(rest, report, end=0)
         report.salvaged = report.salvaged or bool(found)  # whole but for its newline: nothing may be appended to it
@@ -89,10 +98,12 @@ def scan(files: FileLayer, path: Path, report: Scan, chunk: int = 1 << 20) -> It
             yield [line for line, _ in found], [value for _, value in found]
 
 
-def _groups(lines: list[bytes], report: Scan) -> Iterator[tuple[list[bytes], list[dict[str, Any]]]]:
+def _groups(
+    lines: list[bytes], report: Scan, parse: Callable[[list[bytes]], Sequence[Any] | None]
+) -> Iterator[tuple[list[bytes], Sequence[Any]]]:
     for start in range(0, len(lines), _LINES_AT_ONCE):
         group = lines[start : start + _LINES_AT_ONCE]
-        values = parse_lines(group)
+        values = parse(group)
         if values is not None:
             report.size += sum(map(len, group)) + len(group)
             report.good_end = report.size
@@ -283,7 +294,7 @@ def _load(folder: Path, files: FileLayer) -> Loaded:
             notes.append(f"{name} has no header; it was read as format {FORMAT}.")
         base.rewrite |= read.format != FORMAT or not (report.whole or (last and report.torn and read.header))
     return Loaded(
-        recovered=Recovered(fold.jobs, fold.meta, fold.last_seq, clean, tuple(notes + fold.notes())),
+        recovered=Recovered(dict(fold.jobs), fold.meta, fold.last_seq, clean, tuple(notes + fold.notes())),
         through=base.through,
         last_segment=max(segments, default=max(base.through, 0)),
         append_at=append_at,
@@ -330,7 +341,9 @@ class _Base:
         self._stand_in(folder, files, segments, current, previous is None or previous.whole)
 
     def _take(self, snapshot: SnapshotFile) -> None:
-        self.fold.jobs, self.fold.meta, self.fold.last_seq = snapshot.jobs, snapshot.meta, snapshot.seq
+        self.fold = Fold(snapshot.seq)
+        self.fold.jobs.update(snapshot.jobs)
+        self.fold.meta = snapshot.meta
         self.through, self.size = snapshot.through, snapshot.size
         self.rewrite = snapshot.format != FORMAT
 
@@ -373,28 +386,27 @@ class _Segment:
 
 def _read_segment(files: FileLayer, path: Path, fold: Fold) -> _Segment:
     found = _Segment(Scan())
-    for _, values in scan(files, path, found.report):
-        found.closed = False
-        markers = [value for value in values if "kind" in value]
-        if markers:
-            for value in markers:
-                if value["kind"] == "segment" and type(value.get("format")) is int:
-                    found.header, found.format = True, value["format"]
-            found.closed = values[-1].get("kind") == "closed"
-            values = [value for value in values if "kind" not in value]  # noqa: PLW2901
+    for _, values in scan(files, path, found.report, parse=parse_heads):
+        markers = [value for value in values if isinstance(value, dict) and "kind" in value]
+        for value in markers:
+            if value["kind"] == "segment" and type(value.get("format")) is int:
+                found.header, found.format = True, value["format"]
+        found.closed = bool(markers) and values[-1] is markers[-1] and markers[-1]["kind"] == "closed"
+        records = [value for value in values if value not in markers] if markers else values
         if found.format < FORMAT:
-            values = _migrated(values, found.format, fold)  # noqa: PLW2901
-        fold.add(values)
+            records = _migrated(records, found.format, fold)
+        fold.defer(records)
     if not found.report.whole:
         found.closed = False
     return found
 
 
-def _migrated(values: list[dict[str, Any]], version: int, fold: Fold) -> list[dict[str, Any]]:
+def _migrated(values: Sequence[Head | dict[str, Any]], version: int, fold: Fold) -> list[dict[str, Any]]:
     migrated = []
     for value in values:
         try:
-            migrated.append(migrate(value, version))
+            decoded = value if isinstance(value, dict) else parse_line(value.string)
+            migrated.append(migrate(decoded or {}, version))
         except (KeyError, TypeError, ValueError):
             fold.malformed += 1
     return migrated

@@ -7,6 +7,7 @@ runs the same in this process, in a child process or in a worker elsewhere. Stan
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -242,10 +243,53 @@ class Record(NamedTuple):
     sync: bool = True  # False: progress and other records that may be lost in a crash
 
 
+# What the indexes and the scheduler have to know of a job that waits as it was submitted, beside its position. Mostly the same
+# for all jobs of a batch.
+SHARED_FIELDS = (
+    "workflow",
+    "steps",
+    "project_id",
+    "batch_id",
+    "idempotency_key",
+    "priority",
+    "created_at",
+    "not_before",
+    "expires_at",
+    "state",  # of a job that was taken over from another journal: only then a submission has one
+)
+
+
+class DeferredJob(Mapping[str, Json]):
+    """A job's merged fields, not decoded before somebody looks inside. What an index needs is known without that."""
+
+    __slots__ = ()
+    shared: Mapping[str, Json]  # of SHARED_FIELDS what it was submitted with
+
+    @property
+    @abstractmethod
+    def position(self) -> float | None:
+        """That it was submitted with."""
+
+    @abstractmethod
+    def fields(self) -> dict[str, Json]:
+        """All of them. Not to be changed."""
+
+    @property
+    @abstractmethod
+    def last(self) -> str:
+        """The name of its newest record."""
+
+    @property
+    @abstractmethod
+    def revision(self) -> int:
+        """The number of its newest record."""
+
+
 class Recovered(NamedTuple):
     """What a journal found when it was opened: the fold of its records."""
 
-    jobs: dict[str, dict[str, Json]]  # job id → merged fields; "steps" is a list of dicts; in order of submission
+    # Job id → merged fields, in order of submission; "steps" is a list of dicts. Not to be changed: jobs may share values.
+    jobs: dict[str, Mapping[str, Json]]
     meta: dict[str, Json]  # the queue's own fields, merged
     last_seq: int
     clean: bool  # False: the last owner did not close it (crash, kill, power)
@@ -256,7 +300,8 @@ class Journal(Protocol):
     """Durable, ordered storage of records. Folds them by these rules, and knows no others:
 
     `job_submitted` creates the job from `fields`; `jobs_removed` drops the ids in `fields["ids"]`; a record with `job == ""`
-    merges `fields` into meta; any other record shallow-merges `fields` into the job and `steps[i]` into its i-th step.
+    merges `fields` into meta; any other record shallow-merges `fields` into the job and `steps[i]` into its i-th step. A record
+    about a job sets its `revision` to the record's number.
     """
 
     def open(self) -> Recovered: ...
@@ -303,6 +348,7 @@ __all__ = [
     "Artefact",
     "ArtefactStore",
     "Backend",
+    "DeferredJob",
     "Estimate",
     "Health",
     "InputRef",

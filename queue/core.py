@@ -23,7 +23,7 @@ from .eta import Durations
 from .forecast import Forecaster
 from .ledger import Ledger
 from .metrics import Meter
-from .model import Job, Limits, Step
+from .model import DEFAULT_PRIORITY, Job, Limits, Step
 from .pool import WorkerPool
 from .registry import Registry
 from .run import Outcome, Run, execute
@@ -106,18 +106,21 @@ class Core:
 
     def enqueue(self, jobs: Iterable[Job]) -> None:
         """Put each job's next step in line. Called in every state in which it should run when its turn comes."""
-        self.scheduler.add([(job.id, waiting) for job in jobs if (waiting := self._line_up(job)) is not None])
+        self.scheduler.add([(waiting.key[2], waiting) for job in jobs if (waiting := self._line_up(job)) is not None])
 
     def _line_up(self, job: Job) -> Waiting | None:
         """What the scheduler has to know of the job's next step; None when it comes later (`not_before`) or can never run."""
+        known = Job.known(job)  # of thousands of jobs at a start, none is decoded for this
         step = job.current
         if step is None:
             raise AssertionError(f"job {job.id} has no step left to run")
-        if job.expires_at is not None and job.started_at is None:
-            self.expiring[job.id] = job.expires_at
+        expires_at = known.get("expires_at")
+        if expires_at is not None and job.started_at is None:
+            self.expiring[job.id] = expires_at
             self.wake.set()
-        if job.not_before is not None and job.not_before > time.time():
-            self.delayed[job.id] = job.not_before
+        not_before = known.get("not_before")
+        if not_before is not None and not_before > time.time():
+            self.delayed[job.id] = not_before
             self.wake.set()
             return None
         if not self.registry.has_backend(step.backend):
@@ -138,7 +141,9 @@ class Core:
 
     @staticmethod
     def _waiting(job: Job, step: Step, memory_mb: float) -> Waiting:
-        return Waiting(order_key(job.id, job.priority, job.position), step.lane, step.backend, memory_mb, step.exclusive_key)
+        known = Job.known(job)
+        key = order_key(known["id"], known.get("priority", DEFAULT_PRIORITY), known.get("position", 0.0))
+        return Waiting(key, step.lane, step.backend, memory_mb, step.exclusive_key)
 
     def ask_for_memory(self) -> None:
         """A memory budget came: without one nobody asked what steps take. What does not fit waits for more."""
@@ -477,8 +482,7 @@ class Core:
 
     def is_durable(self, job_id: str) -> bool:
         """The job is over, and that is on disk."""
-        job = self.ledger.jobs[job_id]
-        return job.finished and job.revision <= self.durable
+        return job_id in self.ledger.finished_order and Job.known(self.ledger.jobs[job_id])["revision"] <= self.durable
 
     def is_idle(self) -> bool:
         return self.ledger.unfinished() == self.ledger.count(JobState.PAUSED) and self.durable >= self.ledger.seq_of_sync

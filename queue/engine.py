@@ -501,11 +501,18 @@ class Engine:
 
 @contextmanager
 def _collector_off() -> Iterator[None]:
-    """Taking up thousands of jobs makes a lot of objects and no garbage: looking for it takes longer than the rest."""
+    """Taking up thousands of jobs makes a lot of objects and no garbage: looking for it takes longer than the rest.
+
+    What was made counts as old afterwards: freezing moves all objects out of the collector's sight and thawing puts them into its
+    oldest generation, neither of which looks at them. Otherwise the first collection after this would go through them all.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_on:
+            if not gc.get_freeze_count():  # what somebody else froze stays frozen
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

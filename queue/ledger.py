@@ -14,10 +14,10 @@ from typing import Any
 from .contract import JobState, Json, Record
 from .errors import MotionQueueError
 from .index import ArrivalIndex
-from .model import Job
+from .model import DEFAULT_PRIORITY, Job, Step
 from .order import SortedKeys
 from .scheduler import Key, order_key
-from .states import ACTIVE, TERMINAL
+from .states import ACTIVE, QUEUED, TERMINAL
 
 UNFINISHED = "unfinished"  # pseudo state of queries: everything that is not terminal
 
@@ -49,12 +49,12 @@ class Ledger:
     ) -> None:
         """Set job fields, keep the indexes right, and leave a record. `steps` was already applied to the steps themselves."""
         self.seq += 1
-        fields["revision"] = self.seq
         values = job.__dict__
         state = fields.get("state")
         if state is not None and state is not job.state:
             self._move_state(job, job.state, state)
         values.update(fields)
+        values["revision"] = self.seq
         if values.get("error") is not None and "error" in fields:
             fields["error"] = fields["error"].to_json()
         if sync:
@@ -83,8 +83,8 @@ class Ledger:
             values = job.__dict__
             values["position"] = float(number)
             self.seq += 1
-            values["revision"] = self.seq
             fields = job.to_record()
+            values["revision"] = self.seq
             del fields["id"]  # the record names it
             self._pending.append(Record(self.seq, job.created_at, "job_submitted", job.id, fields, None, True))
         self.seq_of_sync = self.seq
@@ -92,51 +92,58 @@ class Ledger:
 
     def adopt(self, jobs: Collection[Job]) -> None:
         """Take in jobs that have their records already."""
-        by_index: dict[tuple[str, str], list[int]] = {}
+        by_place: dict[tuple[JobState, str, str, str], list[int]] = {}  # jobs that stand in the same indexes
+        keys: list[Key] = []
         for job in jobs:
-            self._admit(job)
-            arrival = self._arrived
-            for name in self._index_names(job):
-                numbers = by_index.get(name)
-                if numbers is None:
-                    by_index[name] = [arrival]
-                else:
-                    numbers.append(arrival)
+            known = Job.known(job)
+            job_id = known["id"]
+            state = known.get("state", QUEUED)
+            project = known.get("project_id", "")
+            self._arrived += 1
+            if state in TERMINAL:
+                self.finished_order[job_id] = None
+            else:
+                # A job that comes later never gets a place before one that was there: positions of moved jobs may be higher.
+                position = known.get("position", 0.0)
+                if position > self._arrived:
+                    self._arrived = int(position)
+                keys.append(order_key(job_id, known.get("priority", DEFAULT_PRIORITY), position))
+                self._enter(project, known["steps"])
+            self.jobs[job_id] = job
+            self._arrivals[job_id] = self._arrived
+            self._by_arrival[self._arrived] = job
+            if key := known.get("idempotency_key"):
+                self._idempotent[project, key] = job_id
+            place = (state, known["workflow"], project, known.get("batch_id", ""))
+            numbers = by_place.get(place)
+            if numbers is None:
+                numbers = by_place[place] = []
+            numbers.append(self._arrived)
+        by_index: dict[tuple[str, str], list[int]] = {}
+        for place, numbers in by_place.items():
+            for name in _index_names(*place):
+                by_index.setdefault(name, []).extend(numbers)
         for name, numbers in by_index.items():
-            self._index(name).add_many(numbers)
-        self._all.add_many([self._arrivals[job.id] for job in jobs])
-        self.order.update([order_key(job.id, job.priority, job.position) for job in jobs if job.state not in TERMINAL])
-
-    def _admit(self, job: Job) -> None:
-        """Everything about a new job but its places in indexes and order."""
-        self._arrived += 1
-        # A job that comes later never gets a place before one that was there: positions of moved jobs may be higher.
-        if job.position > self._arrived:
-            self._arrived = int(job.position)
-        self.jobs[job.id] = job
-        self._arrivals[job.id] = self._arrived
-        self._by_arrival[self._arrived] = job
-        if job.idempotency_key:
-            self._idempotent[job.project_id, job.idempotency_key] = job.id
-        if job.state in TERMINAL:
-            self.finished_order[job.id] = None
-        else:
-            self._enter(job)
+            self._index(name).add_many(sorted(numbers))
+        self._all.add_many(sorted(arrival for numbers in by_place.values() for arrival in numbers))
+        self.order.update(keys)
 
     def remove(self, job_ids: Sequence[str]) -> None:
         """Forget terminal jobs. Their files are nobody's business here."""
         for job_id in job_ids:
-            job = self.jobs.pop(job_id)
+            known = Job.known(self.jobs.pop(job_id))
             arrival = self._arrivals.pop(job_id)
             del self._by_arrival[arrival]
             self._all.remove(arrival)
-            for index in self._index_names(job):
+            project = known.get("project_id", "")
+            for index in _index_names(known["state"], known["workflow"], project, known.get("batch_id", "")):
                 keys = self._indexes[index]
                 keys.remove(arrival)
                 if not keys:
                     del self._indexes[index]
-            if self._idempotent.get((job.project_id, job.idempotency_key)) == job_id:
-                del self._idempotent[job.project_id, job.idempotency_key]
+            identity = (project, known.get("idempotency_key", ""))
+            if self._idempotent.get(identity) == job_id:
+                del self._idempotent[identity]
             del self.finished_order[job_id]
         self.note("jobs_removed", ids=list(job_ids))
 
@@ -275,15 +282,6 @@ class Ledger:
 
     # Indexes
 
-    @staticmethod
-    def _index_names(job: Job) -> list[tuple[str, str]]:
-        names = [("state", job.state), ("workflow", job.workflow)]
-        if job.project_id:
-            names.append(("project", job.project_id))
-        if job.batch_id:
-            names.append(("batch", job.batch_id))
-        return names
-
     def _index(self, name: tuple[str, str]) -> ArrivalIndex:
         keys = self._indexes.get(name)
         if keys is None:
@@ -298,10 +296,10 @@ class Ledger:
             self._leave(job)
             self.finished_order[job.id] = None
 
-    def _enter(self, job: Job) -> None:
-        if job.project_id:
-            self._active_in_project[job.project_id] = self._active_in_project.get(job.project_id, 0) + 1
-        for step in job.steps:
+    def _enter(self, project: str, steps: tuple[Step, ...]) -> None:
+        if project:
+            self._active_in_project[project] = self._active_in_project.get(project, 0) + 1
+        for step in steps:
             if step.exclusive_key:
                 self._exclusive[step.exclusive_key] = self._exclusive.get(step.exclusive_key, 0) + 1
 
@@ -318,6 +316,15 @@ class Ledger:
         counts[name] -= 1
         if not counts[name]:
             del counts[name]
+
+
+def _index_names(state: JobState, workflow: str, project_id: str, batch_id: str) -> list[tuple[str, str]]:
+    names = [("state", state), ("workflow", workflow)]
+    if project_id:
+        names.append(("project", project_id))
+    if batch_id:
+        names.append(("batch", batch_id))
+    return names
 
 
 def states_of(state: str | JobState | Iterable[str] | None) -> list[str] | None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from .contract import Artefact, InputRef, JobState, Json, StepSpec, StepState
+from .contract import SHARED_FIELDS, Artefact, DeferredJob, InputRef, JobState, Json, StepSpec, StepState
 from .errors import JobError
 
 DEFAULT_PRIORITY = 50
@@ -20,6 +20,7 @@ _NO_MAPPING: Mapping[str, Json] = {}
 
 _JOB_STATES = {str(s): s for s in JobState}
 _STEP_STATES = {str(s): s for s in StepState}
+_OPEN = frozenset({StepState.PENDING, StepState.RUNNING})
 
 
 def iso(seconds: float | None) -> str | None:
@@ -125,6 +126,13 @@ class PristineSteps(tuple[Step, ...]):
         steps.record = [step.to_record() for step in steps]
         return steps
 
+    @classmethod
+    def from_record(cls, record: list[dict[str, Json]]) -> PristineSteps:
+        """The inverse of `record`, which must not be changed any more."""
+        steps = cls(map(Step.from_record, record))
+        steps.record = record
+        return steps
+
 
 class Job:
     """What a person asked for: one row, one priority, one cancel button. Times are seconds since the epoch (UTC)."""
@@ -179,8 +187,11 @@ class Job:
     @property
     def current(self) -> Step | None:
         """The first step that is not over: the one that runs or runs next."""
-        for step in self.steps:
-            if step.state in (StepState.PENDING, StepState.RUNNING):
+        steps = self.steps
+        if type(steps) is PristineSteps:
+            return steps[0]
+        for step in steps:
+            if step.state in _OPEN:
                 return step
         return None
 
@@ -240,6 +251,11 @@ class Job:
         if values.get("error") is not None:
             values["error"] = JobError.from_json(values["error"])
         return job
+
+    @staticmethod
+    def known(job: Job) -> Mapping[str, Any]:
+        """Its fields without the defaults; of an `UnreadJob` those that are known without reading it."""
+        return cast(dict[str, Any], object.__getattribute__(job, "__dict__"))
 
     def to_json(self) -> dict[str, Json]:
         """The whole record for people and other programs, with every field and ISO times (job.json, --json, REST)."""
@@ -308,6 +324,50 @@ class Job:
             "processing_time": round(self.processing_time, 3),
             "revision": self.revision,
         }
+
+
+class UnreadJob(Job):
+    """A job of an earlier process whose record was not decoded yet, because it is over or waits as it was submitted.
+
+    Of thousands of them nobody looks at more than a page at a time. It answers from what is known without decoding, and with the
+    first question that goes further it becomes an ordinary `Job`, with everything in its place.
+    """
+
+    def __init__(self, job_id: str, record: DeferredJob, state: JobState, steps: PristineSteps | None) -> None:
+        """`steps`: of a job that waits; what became of the steps of a finished one is in its record."""
+        values = object.__getattribute__(self, "__dict__")
+        values.update(record.shared)
+        if steps is None:
+            del values["steps"]
+        else:
+            values["steps"] = steps
+        position = record.position
+        if position is not None:
+            values["position"] = position
+        values["id"] = job_id
+        values["state"] = state
+        values["revision"] = record.revision
+        values["_record"] = record
+
+    def __getattribute__(self, name: str) -> Any:
+        values = object.__getattribute__(self, "__dict__")
+        if name in values:
+            return values[name]
+        if name in _KNOWN_UNREAD or (name == "current" and "steps" in values):
+            return object.__getattribute__(self, name)
+        record, steps = values.pop("_record"), values.pop("steps", None)
+        # From here on it is an ordinary job, and no question passes through this method any more.
+        self.__class__ = Job  # type: ignore[assignment]
+        try:
+            values.update(Job.from_record({**record.fields(), "id": values["id"]}).__dict__)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            values["error"] = JobError("damaged", f"The record of this job cannot be read ({type(error).__name__}: {error}).")
+        if steps is not None:
+            values["steps"] = steps
+        return getattr(self, name)
+
+
+_KNOWN_UNREAD = frozenset({*SHARED_FIELDS, "finished"}) - {"steps"}  # where one is missing, the default holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,19 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .contract import JobState, Json, StepState
+from .contract import DeferredJob, JobState, Json, StepState
 from .core import Core
 from .errors import JobError
-from .model import Job
+from .model import Job, PristineSteps, UnreadJob
 from .states import Trigger, after
+
+# Nothing changes a job after these: its state is known without reading the rest.
+_END_STATES = {"job_completed": JobState.COMPLETED, "job_failed": JobState.FAILED, "job_cancelled": JobState.CANCELLED}
 
 
 def read_jobs(records: Mapping[str, Mapping[str, Json]]) -> tuple[list[Job], list[str]]:
     """Jobs from a journal's fold, and notes for people about those that cannot be read."""
-    jobs, notes = [], []
+    jobs: list[Job] = []
+    notes: list[str] = []
+    plans: dict[int, PristineSteps] = {}  # by the identity of the list that many records share
     for job_id, record in records.items():
         try:
-            jobs.append(Job.from_record({**record, "id": job_id}))
+            if not isinstance(record, DeferredJob):
+                jobs.append(Job.from_record({**record, "id": job_id}))
+                continue
+            last = record.last
+            if last in _END_STATES:
+                jobs.append(UnreadJob(job_id, record, _END_STATES[last], None))
+            elif last == "job_submitted" and "state" not in record.shared:
+                planned = record.shared["steps"]
+                steps = plans.get(id(planned))
+                if steps is None:
+                    steps = plans[id(planned)] = PristineSteps.from_record(planned)
+                jobs.append(UnreadJob(job_id, record, JobState.QUEUED, steps))
+            else:
+                jobs.append(Job.from_record({**record.fields(), "id": job_id}))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             notes.append(f"Job {job_id} could not be read ({type(error).__name__}: {error}) and was left out.")
     return jobs, notes

@@ -59,6 +59,7 @@ def plain_fold(records: Iterable[Record]) -> tuple[dict[str, dict[str, Any]], di
             continue
         else:
             jobs[record.job].update(fields)
+        jobs[record.job]["revision"] = record.seq
         for index, changes in (record.steps or {}).items():
             jobs[record.job]["steps"][int(index)].update(copy.deepcopy(dict(changes)))
     return jobs, meta

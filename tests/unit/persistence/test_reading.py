@@ -234,7 +234,7 @@ def test_an_older_format_is_migrated_and_written_in_todays() -> None:
     ]
     files.put(FOLDER / segment_name(1), b"".join(map(lines.encode_line, old)))
     recovered = _open_and_close(files)
-    assert recovered[0] == {"a": {"steps": [{"state": "running"}], "state": "running"}}
+    assert recovered[0] == {"a": {"steps": [{"state": "running"}], "state": "running", "revision": 3}}
     assert lines.header_format(files.get(FOLDER / SNAPSHOT).split(b"\n")[0]) == lines.FORMAT
     again = load(FOLDER, files).recovered
     assert again.jobs["a"] == recovered[0]["a"]
