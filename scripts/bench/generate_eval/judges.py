@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NAMES = tuple(CLASSES)
 POOL = 32
 _DRAWS = 20
-_FOLDS = 6
+_FOLDS = 5
 _SIDES = {"left": "right", "right": "left"}
 _TRAINING_HOP = 20  # frames between the windows that are learned from
 
@@ -89,7 +89,7 @@ class Judges:
         return np.asarray(np.mean([self._classifiers[k].scores(windows) for k in self._pairs(subject)], axis=0))
 
     def ranking(self, track: Track, sentence: str, subject: str = "") -> Ranking:
-        """How well the motion finds its sentence. No other of the pool has the same words; the draws are decided by the sentence."""
+        """How well the motion finds its sentence. No other of the pool has the same words; draws are decided by the sentence."""
         windows, words = features.windows(track), canonical(sentence)
         others = [number for number, bag in enumerate(self._bags) if bag != frozenset(words)]
         chance = np.random.default_rng(zlib.crc32(sentence.encode()))

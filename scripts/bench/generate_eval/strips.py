@@ -17,7 +17,7 @@ from .body import JOINTS, PARENTS, Track
 
 LEFT, RIGHT, MIDDLE = "#1f6fd6", "#e8710a", "#3c4043"
 _POSES = 8
-_YAW, _PITCH = np.radians(35.0), np.radians(12.0)  # of the view: the figure at the start looks to the front and its left
+_YAW, _PITCH = np.radians(50.0), np.radians(12.0)  # of the view: the figure at the start looks to the front and its left
 
 
 def sheet(rows: Sequence[tuple[str, Track]], path: Path) -> None:
