@@ -65,6 +65,15 @@ class WorkerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildProgram:
+    """A program that is no child of this package but speaks its protocol: a script in a Python of the user's own."""
+
+    name: str  # for messages: "the MoMask child"
+    command: tuple[str, ...]  # the configuration is appended as its last argument
+    keep_mb: float  # a worker that holds more memory after a job is not used again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flavour:
     """What a worker was started as. A job only goes to a worker of exactly its flavour."""
 
@@ -76,6 +85,7 @@ class Flavour:
     low_priority: bool = False
     command: tuple[str, ...] = ()  # the Python of a plain worker
     blender: BlenderCommand | None = None
+    program: ChildProgram | None = None
 
     def argv(self, heartbeat: float, hang_after: float) -> list[str]:
         config = json.dumps(
@@ -89,6 +99,8 @@ class Flavour:
                 "python_path": self.python_path,
             }
         )
+        if self.program is not None:
+            return [*self.program.command, config]
         if self.blender is None:
             return [*self.command, str(_SCRIPT), config]
         return self.blender.argv(
@@ -102,6 +114,8 @@ class Flavour:
     @property
     def what(self) -> str:
         """For messages: which program this is."""
+        if self.program is not None:
+            return f"{self.program.name} ({self.program.command[0]})"
         if self.blender is None:
             return f"the Python child ({self.command[0]})"
         return f"the Blender child ({self.blender.binary or f'bpy module of {self.blender.python}'})"
@@ -273,6 +287,11 @@ class Worker:
     @property
     def gone(self) -> bool:
         return self._process.returncode is not None
+
+    @property
+    def ended_well(self) -> bool:
+        """It left by itself and without an error, as a program does that cannot stop a job in another way."""
+        return self._process.returncode == 0
 
     def died(self) -> MotionQueueError:
         """Why the process ended by itself; call after `end`."""

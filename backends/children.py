@@ -22,7 +22,7 @@ from ..queue.contract import Json, StepContext, StopReason
 from ..queue.errors import MotionQueueError, StepStopped
 from . import process_tree
 from .blender_find import BlenderCommand, find_blender
-from .child_worker import Flavour, Worker, WorkerLimits, WorkerState, hung, no_hello
+from .child_worker import ChildProgram, Flavour, Worker, WorkerLimits, WorkerState, hung, no_hello
 from .protocol import MAX_LINE, ChildKind, Failure, Result, Stopped
 
 _TICK = 0.25  # seconds between two looks of the watcher while a job runs
@@ -164,11 +164,13 @@ class ChildPool:
         memory_limit_mb: float | None = None,
         user_preferences: bool = False,
         extra_python_path: Sequence[str | Path] = (),
+        program: ChildProgram | None = None,
     ) -> dict[str, Any]:
         """Run `entry` ("backends.render.child:run") in a child and return its result. Blocks.
 
         Progress, log lines, heartbeats, the worker's name and its peak memory go to `context`. `user_preferences` takes a
-        Blender with the user's own preferences; `extra_python_path` is appended to the child's sys.path.
+        Blender with the user's own preferences; `extra_python_path` is appended to the child's sys.path. With a `program` that is
+        started instead of this package's own plain Python child; what `entry` means is its business.
 
         Raises `StepStopped` when the context asked to stop, else MotionQueueError with the child's own code or one of:
         `child_error`, `out_of_memory`, `disk_full`, `output_not_writable`, `child_crashed`, `child_hung`, `child_protocol`,
@@ -177,7 +179,7 @@ class ChildPool:
         task = _Task(str(next(self._numbers)), entry, arguments, context, memory_limit_mb, waiting_on=self._lock)
         context.on_stop(task.stop_requested)
         try:
-            flavour = self._flavour(kind, user_preferences, extra_python_path)
+            flavour = self._flavour(kind, user_preferences, extra_python_path, program)
             if memory_limit_mb is not None:
                 self._say_if_memory_is_unwatched(context)
             while True:
@@ -267,9 +269,13 @@ class ChildPool:
 
     # ---- choosing and starting ----
 
-    def _flavour(self, kind: ChildKind, user_preferences: bool, extra_path: Sequence[str | Path]) -> Flavour:
+    def _flavour(
+        self, kind: ChildKind, user_preferences: bool, extra_path: Sequence[str | Path], program: ChildProgram | None
+    ) -> Flavour:
         settings = self._settings
         path = tuple(str(p) for p in extra_path)
+        if program is not None:
+            return Flavour(kind=ChildKind.PYTHON, python_path=path, low_priority=settings.low_priority, program=program)
         if kind is ChildKind.PYTHON:
             return Flavour(kind=kind, python_path=path, low_priority=settings.low_priority, command=settings.python)
         blender = self.blender()
@@ -376,7 +382,9 @@ class ChildPool:
         if self._stopped(task) is not None:
             self._release(worker)  # it goes on becoming ready, for the next one
             self._check(task)
-        if not fresh and worker.rss_mb() > self._settings.recycle_memory_mb:
+        program = worker.flavour.program
+        most = self._settings.recycle_memory_mb if program is None else program.keep_mb
+        if not fresh and worker.rss_mb() > most:
             self._recycle(worker)  # measured now: what the job before held is gone, what is still here will stay
             return False
         return True
@@ -564,7 +572,7 @@ class ChildPool:
         for worker in ended:
             failure = worker.failure
             worker.end(polite=0.0 if failure is not None else _IDLE_POLITE)
-            if failure is not None and failure.code != "recycled":
+            if failure is not None and failure.code != "recycled" and not worker.ended_well:
                 self._logger.warning("%s was ended while idle: %s", worker.name, worker.died())
             self._forget(worker)
         return len(ended)
@@ -577,7 +585,7 @@ class ChildPool:
         if flavour.blender is not None:
             fits = flavour.blender == self._blender and flavour.threads == _threads_of_one(settings)
         else:
-            fits = flavour.command == settings.python
+            fits = flavour.program is not None or flavour.command == settings.python
         fits = fits and flavour.low_priority == settings.low_priority
         return everything or not fits or time.monotonic() - worker.idle_since > settings.idle_seconds
 

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes a clip of the features that a published model wrote. Runs in a plain Python child of this package."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...motion.bvh import write_bvh
+from ...motion.from_features import humanml3d_motion, snapmogen_motion
+from ...queue.errors import MotionQueueError
+from ..protocol import ChildContext
+from .model import Which
+
+_MAX_BYTES = 64 * 2**20
+
+
+def convert(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
+    """Arguments: which, features (.npz), target (.bvh); for MoMask++ also names, parents, offsets of its skeleton.
+
+    Raises `MotionError` bad_features, `MotionQueueError` published_output_unreadable.
+    """
+    path = Path(arguments["features"])
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"{path.stat().st_size:,} bytes are more than a motion has")
+        with np.load(path, allow_pickle=False) as archive:
+            features = archive["features"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise MotionQueueError(
+            "published_output_unreadable", f"What the model wrote to {path} cannot be read ({error}). Retry the job."
+        ) from error
+    context.check()
+    if arguments["which"] == Which.MOMASK:
+        motion = humanml3d_motion(features)
+    else:
+        offsets = np.asarray(arguments["offsets"], dtype=np.float64)
+        motion = snapmogen_motion(features, arguments["names"], arguments["parents"], offsets)
+    context.check()
+    Path(arguments["target"]).write_bytes(write_bvh(motion))
+    return {
+        "frames": len(motion),
+        "fps": round(motion.fps, 6),
+        "seconds": round(motion.duration, 6),
+        "joints": len(motion.skeleton),
+    }
