@@ -23,6 +23,8 @@ _BODY_HOLD = 60.0
 _TOE_HOLD = 30.0
 _BALL_FACING, _HEEL_FACING = 0.2, 0.5  # cosine between the sole's normal and up, below which no contact is believed
 _RESTEP = 0.5  # metres per second at which a foot that wanders too far goes on to its next place
+# Shares of a leg's length: stretched beyond this the pelvis comes down; in the last share a leg stretches ever more slowly.
+_NEARLY_FULL, _SOFT = 0.993, 0.012
 _LIFTED = 0.025  # metres that one end of a foot is higher than the other: that one does not stand
 
 
@@ -34,7 +36,7 @@ class LockOptions:
     body_blend: float = 0.25  # the same for the body's height
     wander: float = 0.1  # a foot that stands moves no further than this about its place; beyond it is a new place
     longest_pull: float = 0.15  # how far a foot is pulled at most; a contact that needs more is let go
-    lowest: float = 0.12  # how far the pelvis goes down at most for a foot out of reach
+    lowest: float = 0.08  # how far the pelvis goes down at most for a foot out of reach
     toe_bend: float = np.radians(65.0)
     contacts: ContactOptions = field(default_factory=ContactOptions)
 
@@ -135,7 +137,7 @@ def lock_feet(
     drop = np.zeros((frames, 1, 3))
     drop[:, 0, up] = envelope(lower, frame_time, seconds=0.15)
     forward = quat.rotate(rotations[:, legs.hip], legs.forward)
-    leg = ik.solve(hip - drop, knee - drop, old - drop, ankle, forward=forward)
+    leg = ik.solve(hip - drop, knee - drop, old - drop, ankle, forward=forward, soft=_SOFT)
     toe_turn = _toes(
         legs,
         rotations,
@@ -254,7 +256,7 @@ def _two_places(level: Array) -> Array:
 def _lowering(hip: Array, knee: Array, old: Array, ankle: Array, standing: Mask, *, up: int, most: float) -> Array:
     """How far the pelvis must go down [F] for standing feet to be reached, at most `most`."""
     full = np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(old - knee, axis=-1)
-    reach = np.minimum(np.maximum(np.linalg.norm(old - hip, axis=-1), 0.985 * full), ik.FULL * full)
+    reach = np.minimum(np.maximum(np.linalg.norm(old - hip, axis=-1), _NEARLY_FULL * full), ik.FULL * full)
     way = ankle - hip
     level2 = np.sum(way**2, axis=-1) - way[..., up] ** 2
     need = -way[..., up] - np.sqrt(np.maximum(reach**2 - level2, 0.0))
