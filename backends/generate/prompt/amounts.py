@@ -110,7 +110,7 @@ def find_amounts(written: Sequence[Token], countable: Collection[str]) -> tuple[
 
 def _amount(written: Sequence[Token], texts: list[str], place: int, countable: Collection[str]) -> Amount | None:
     word = texts[place]
-    if word in _COUNTS:
+    if word in _COUNTS and not _compares(texts, place + 1):
         return Amount(measure=Measure.COUNT, value=_COUNTS[word], first=place, last=place)
     if word in ("x", "×") and _number(written, place + 1) is not None and _unit(texts, place + 2) is None:
         return Amount(measure=Measure.COUNT, value=_number(written, place + 1) or 0.0, first=place, last=place + 1)
@@ -123,7 +123,9 @@ def _amount(written: Sequence[Token], texts: list[str], place: int, countable: C
         and (_unit(texts, place + 1) or (None,))[0] in (Measure.SECONDS, Measure.STEPS)
     ):
         value = 1.0
-    elif value is None and word in _VAGUE:
+    if value is not None and word in ("a", "an", "another") and _at(texts, place + 1) == "pace":
+        return None
+    if value is None and word in _VAGUE:
         value = _VAGUE[word]
         last += 1 if _at(texts, place + 1) == "of" else 0
     if value is None:
@@ -140,6 +142,8 @@ def _amount(written: Sequence[Token], texts: list[str], place: int, countable: C
         else 0
     )
     unit = _unit(texts, last + 1 + skip)
+    if unit is not None and unit[0] is Measure.COUNT and _compares(texts, last + 2 + skip):
+        return None
     if unit is not None:
         measure, factor = unit
         last += 1 + skip
@@ -167,6 +171,11 @@ def _is_counted(written: Sequence[Token], place: int, countable: Collection[str]
     if not following or not following[0].is_word or following[0].base in lexicon.NEUTRAL:  # "two people walk"
         return False
     return following[0].base in countable or (len(following) > 1 and following[1].is_word and following[1].base in countable)
+
+
+def _compares(texts: list[str], place: int) -> bool:
+    """Whether what follows makes a number a comparison: "twice as fast", "3 times faster"."""
+    return _at(texts, place) in ("as", "faster", "slower", "higher", "more", "longer", "further", "the")
 
 
 def _bare_angle(value: float, place: int, last: int) -> Amount | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 
 from . import lexicon
 from .actions import ACTIONS
@@ -76,6 +77,11 @@ _NO_GERUND = lexicon.words_of(
 )
 STRUCTURE = _THEN | _WHILE | _NOT | {"followed", "plus", "like", "though"}
 _LIGHT = lexicon.words_of("start begin keep continue try do be is are was were want get come")
+LIMBS = frozenset(("hand", "leg", "knee", "hip", "shoulder", "head", "chest"))
+_SIDES = (("left",), ("right",), ("both",))
+_OBJECTS = frozenset(("chair", "ball", "window", "sword", "gun", "basketball", "bar"))
+_INTRANSITIVE = lexicon.words_of("walk run jog turn spin roll sneak crawl jump hop move flip stop stand")
+_MEASURES = lexicon.words_of("other whole entire opposite same mile lap bit little")
 _MARKS = {
     **dict.fromkeys((".", "!", "?", ";", "…"), Joint.START),
     **dict.fromkeys((",", ":", "(", ")", "–", "—", "/"), Joint.COMMA),
@@ -96,6 +102,8 @@ def units_of(written: Sequence[Token], amounts: Sequence[Amount], vocabulary: Co
         if amount is not None:
             found.append(Unit(first=amount.first, last=amount.last, amount=amount))
             place = amount.last + 1
+    for index in range(len(found)):
+        _doubt(found, index, written)
     return found
 
 
@@ -132,7 +140,7 @@ def clauses_of(units: Sequence[Unit], written: Sequence[Token]) -> list[Clause]:
         if unit.first == unit.last and is_negation(token):
             begin(Joint.ALONG)
             found[-1].negated = True
-        elif _is_simile(units, written, place):
+        elif found[-1].actions and _is_simile(units, written, place):
             simile = True
         elif simile and unit.action and unit.words and len(unit.words) == 1:
             unit.action, unit.words, unit.strange = "", (), True  # "like a dancer" is no dance
@@ -142,15 +150,56 @@ def clauses_of(units: Sequence[Unit], written: Sequence[Token]) -> list[Clause]:
         place += 1
     listed = bool(found[0].actions) and _is_bare_gerund(found[0], written)  # "running, jumping, kicking"
     for clause in found:
+        if clause.joint in (Joint.AND, Joint.COMMA) and _says_at_the_same_time(clause, written):
+            clause.joint = Joint.WHILE
         if clause.joint is Joint.COMMA and not clause.opens and _goes_along(clause, written, listed=listed):
             clause.joint = Joint.ALONG
     return found
+
+
+def _doubt(units: list[Unit], index: int, written: Sequence[Token]) -> None:
+    """Take back an action that the words around it turn into something else."""
+    unit = units[index]
+    if not unit.action or unit.first != unit.last:
+        return
+    if unit.action == "turn" and index and written[units[index - 1].first].base == "in":  # "raises the arms in turn"
+        unit.action, unit.words = "", ()
+        return
+    if unit.action not in _INTRANSITIVE:
+        return
+    at, determined = index + 1, False
+    while at < len(units) and at < index + 4 and (_determines(units[at], written) or units[at].words in _SIDES):
+        determined = determined or _determines(units[at], written)
+        at += 1
+    if at >= len(units):
+        return
+    following = units[at]
+    if set(following.words) & LIMBS and at > index + 1:  # "moves the left arm" goes nowhere
+        unit.action = ""
+    elif determined and (
+        set(following.words) & _OBJECTS
+        or following.action
+        or (following.strange and written[following.first].base not in _MEASURES)
+    ):
+        unit.action, unit.words, unit.strange = "", (), True  # "turns the page", "rolls a ball"
+
+
+def _determines(unit: Unit, written: Sequence[Token]) -> bool:
+    return not unit.words and written[unit.first].base in lexicon.DETERMINERS
 
 
 def is_negation(token: Token) -> bool:
     """Whether a word says that something is not done."""
     text = token.text.casefold().replace("’", "'")
     return token.is_word and (text in _NOT or text.endswith("n't"))
+
+
+def _says_at_the_same_time(clause: Clause, written: Sequence[Token]) -> bool:
+    for unit, following in pairwise(clause.units):
+        if written[unit.first].base == "same" and written[following.first].base == "time":
+            unit.strange = False
+            return True
+    return False
 
 
 def _is_bare_gerund(clause: Clause, written: Sequence[Token]) -> bool:

@@ -10,13 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from . import lexicon
-from .actions import Kind
+from .actions import ACTIONS, Kind
 from .amounts import Measure
-from .clauses import GRAMMAR, Clause, Joint, Unit, Use
+from .clauses import GRAMMAR, LIMBS, Clause, Joint, Unit, Use
 from .control import PATHS, SIDES, WAYS, Entry
 from .words import Token
 
-_LIMBS = ("hand", "leg", "knee", "hip", "shoulder", "head", "chest")
 _ARM_POSES = ("raise", "hold", "stretch", "lower", "reach", "swing")
 _MANY = ("dance", "martial_arts")  # tags of what is made of many moves
 _ALIKE = (*_MANY, "sword", "exercise", "acrobatics", "shoot", "idle", "gesture")  # tags whose actions are aspects of one
@@ -136,10 +135,29 @@ class _Assembly:
         if strange or (self._dropped and not clause.opens):
             _refuse(clause.units)
             self._dropped = True
+        elif self._drafts and self._goes_on(clause):
+            self._drafts.append(self._again(clause))
         elif not self._drafts or ahead:
             self._waiting.append(clause)
         else:
             _attach(clause, self._drafts[-1], self._written)
+
+    def _goes_on(self, clause: Clause) -> bool:
+        """Whether modifiers make a segment of their own: "walks forward, then backward", "turns left and right"."""
+        words = {word for unit in clause.units for word in unit.words}
+        if clause.joint is Joint.THEN:
+            return bool(words & _OTHERWISE) and not self._drafts[-1].amounts(Measure.COUNT)  # "two punches, left then right"
+        ways = set(self._drafts[-1].main.ways)
+        return clause.joint is Joint.AND and any(pair <= words | ways and pair & words and pair & ways for pair in _OPPOSITE)
+
+    def _again(self, clause: Clause) -> Draft:
+        """The action of the last segment once more, in another way."""
+        entry = Entry(word=self._drafts[-1].main.word)
+        first = next(unit for unit in clause.units if unit.words)
+        draft = Draft(entries=[entry])
+        _attach(clause, draft, self._written)
+        first.words = (entry.word, *first.words)
+        return draft
 
     def _take_whole(self, clause: Clause, *, last: bool) -> bool:
         """Whether a clause of nothing but amounts is said of the whole prompt: "…, for 6 seconds in all", "…, twice"."""
@@ -195,6 +213,7 @@ class _Assembly:
             else:
                 return None
         part = [Draft()]
+        _drop_agents(clause, self._written)
         early: list[Unit] = []  # said before the first action
         for index, unit in enumerate(clause.units):
             draft = part[-1]
@@ -224,7 +243,21 @@ class _Assembly:
         return part
 
 
+_AGENTS = ("boxer", "dancer", "archer", "referee", "b-boy", "b-girl", "breakdancer", "breaker")
+_OTHERWISE = WAYS | LIMBS | {"fast", "slow"}
+_OPPOSITE = ({"left", "right"}, {"forward", "backward"})
 _DOES = ("do", "make", "perform")
+
+
+def _drop_agents(clause: Clause, written: Sequence[Token]) -> None:
+    """Forget what somebody is where it is said what they do: "a boxer walks" hits nobody."""
+    for unit in clause.actions:
+        text = written[unit.first].text.casefold().removesuffix("s")
+        agent = text in _AGENTS or (text.endswith("er") and written[unit.first].base != text)
+        others = [other.action for other in clause.actions if other is not unit]
+        kin = any(a in (unit.action, "move") or ACTIONS[a].tag == ACTIONS[unit.action].tag for a in others)
+        if agent and others and not kin:
+            unit.action, unit.words = "", ()
 
 
 def _refuse(units: Sequence[Unit]) -> None:
@@ -275,11 +308,11 @@ def _is_side_of_body(unit: Unit, around: Sequence[Unit], written: Sequence[Token
     """Whether "left" or "right" is that of a hand: "the left hand", "with the left"."""
     if not set(unit.words) & set(SIDES):
         return False
-    if set(unit.words) & set(_LIMBS):
+    if set(unit.words) & LIMBS:
         return True
     at = next((i for i, other in enumerate(around) if other is unit), -1)
     following = next((other for other in around[at + 1 :] if other.words or other.strange), None)
-    if following is not None and following.first == unit.last + 1 and set(following.words) & set(_LIMBS):
+    if following is not None and following.first == unit.last + 1 and set(following.words) & LIMBS:
         return True
     before = [written[i].base for i in range(max(unit.first - 2, 0), unit.first)]
     return (

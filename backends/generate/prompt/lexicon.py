@@ -221,6 +221,14 @@ COMPOUNDS = {
 PHRASES: dict[str, str | None] = {
     # directions and places
     "straight ahead": "forward",
+    "at point": "",
+    "high speed": "fast",
+    "full speed": "fast",
+    "low speed": "slow",
+    "pick up speed": "accelerate",
+    "pick up pace": "accelerate",
+    "hold still": "stand still",
+    "turn back": "turn around",
     "straight forward": "forward",
     "straight backward": "backward",
     "straight on": "forward",
@@ -339,8 +347,9 @@ PHRASES: dict[str, str | None] = {
     "bounce ball": "dribble ball",
     "take shoot": "kick",
     "take run jump": "run jump",
-    "push up": "push-up",
-    "sit up": "sit-up",
+    "push ups": "push-up",
+    "press ups": "push-up",
+    "sit ups": "sit-up",
     "star jump": "jumping-jack",
     "jump jack": "jumping-jack",
     "back flip": "backflip",
@@ -371,6 +380,12 @@ PHRASES: dict[str, str | None] = {
     "hop on foot": None,
     "throw up": None,
     "pull up and climb": "climb up",
+    "pull ups": None,
+    "chin ups": None,
+    "dance floor": None,
+    "walk stick": None,
+    "on swing": None,
+    "slow motion": None,
     "pull up": None,
     "pull-up": None,
     "turn head": None,
@@ -413,7 +428,7 @@ NEUTRAL = words_of(
     something somewhere anything object item thing them all very really quite rather somewhat bit way pace time times moment
     motion movement animation action position ready air height side degree degrees steady even steadily evenly
     momentarily briefly scene clip video show shows generate create animate animated if
-    what where when how
+    what where when how like
     """
 )
 
@@ -426,7 +441,7 @@ UNUSED = words_of(
     brace braced attentive attentively agreement opponent sweep horizontal repeat repeated repeatedly
     lunge drop direct guide traffic blow pass weight above
     shift return rest catch work draw release wind blast power cold appear sudden suddenly possible
-    upper approximately metre meter centimeter centimetre fold twist clear terrain close light horizontally like
+    upper approximately metre meter centimeter centimetre fold twist clear terrain close light horizontally
     """
 )
 
@@ -440,7 +455,7 @@ IRREGULAR = {
     "bent": "bend", "did": "do", "done": "do", "does": "do", "made": "make", "gave": "give", "given": "give", "dove": "dive",
     "swept": "sweep", "wound": "wind", "feet": "foot", "strode": "stride", "struck": "strike", "caught": "catch",
     "drank": "drink", "fought": "fight", "thought": "think", "sped": "speed", "came": "come", "kept": "keep",
-    "began": "begin", "begun": "begin", "backwards": "backward", "forwards": "forward", "leftwards": "left",
+    "ups": "ups", "began": "begin", "begun": "begin", "backwards": "backward", "forwards": "forward", "leftwards": "left",
     "rightwards": "right", "sidewards": "sideways",
     "higher": "high", "faster": "fast", "slower": "slow", "dizzily": "dizzy", "easily": "easy", "jabbing": "jab",
 }  # fmt: skip

@@ -38,7 +38,9 @@ def read_prompt(text: str, *, vocabulary: Collection[str]) -> Timeline:
     written, corrected = _corrected(tokens(text))
     taught = frozenset(vocabulary)
     actions = {word for word in ACTIONS if word in taught}
-    countable = {token.base for token in written if token.is_word and set(meaning(token.base) or ()) & actions}
+    countable = {
+        token.base for token in written if token.is_word and token.base != "box" and set(meaning(token.base) or ()) & actions
+    }
     units = units_of(written, find_amounts(written, countable), taught)
     clauses = clauses_of(units, written)
     drafts, whole = drafts_of(clauses, written, taught=taught)

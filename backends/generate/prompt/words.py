@@ -160,6 +160,13 @@ def _bases(word: str) -> Iterator[str]:
 
 
 _LONGEST_NUMBER = 16
+_THINGS = frozenset(("fire", "guard", "drive", "wash"))
+_SUBJECTS = lexicon.words_of(
+    """
+    person someone somebody he she they figure character human man woman boy girl guy and then while to who fighter , . ; & is
+    start begin before after
+    """
+)
 _BLOWS = frozenset(("punch", "jab", "kick"))
 _ENDINGS = (
     ("ies", ("y",)), ("es", ("", "e")), ("s", ("",)), ("ied", ("y",)), ("ed", ("", "e")), ("ying", ("ie", "y")),
@@ -215,6 +222,15 @@ def _match(written: tuple[Token, ...], place: int, words: tuple[str, ...]) -> in
     return at - 1
 
 
+def _is_thing(written: tuple[Token, ...], place: int, *, determined: bool) -> bool:
+    """Whether a word that can be said of the body names something else here: "two boxes", "the fire", "a guard"."""
+    token = written[place]
+    before = written[place - 1] if place else None
+    if normalise(token.text) in ("box", "boxes"):
+        return before is not None and before.base not in _SUBJECTS
+    return token.base in _THINGS and (determined or (before is not None and before.base in ("by", "through", "on", "near", "of")))
+
+
 def _can_be_passed(token: Token) -> bool:
     return token.number is not None or token.base in lexicon.DETERMINERS
 
@@ -227,8 +243,10 @@ def _single(written: tuple[Token, ...], place: int) -> Reading | None:
     if base in lexicon.NEUTRAL:
         return Reading(first=place, last=place, words=(), known=True, neutral=True)
     determined = place > 0 and written[place - 1].base in lexicon.DETERMINERS
-    if normalise(token.text) in ("box", "boxes") and determined:  # the thing, not the sport
+    if _is_thing(written, place, determined=determined):
         return Reading(first=place, last=place, words=(), known=False)
+    if base == "right" and place + 1 < len(written) and written[place + 1].base in ("after", "before", "away", "now"):
+        return Reading(first=place, last=place, words=(), known=True, neutral=True)
     if base == "bow" and determined:  # the weapon: the courtesy is a phrase, "takes a bow"
         base = "arrow"
     if base == "pick" and not any(later.base == "up" for later in written[place + 1 : place + 6]):

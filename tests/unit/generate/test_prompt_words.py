@@ -83,7 +83,7 @@ def test_phrases_are_written_in_base_forms() -> None:
         for ending in ("ing", "ed", "s")
         if word not in known and word.endswith(ending) and known & {word.removesuffix(ending), word.removesuffix(ending) + "e"}
     }
-    assert inflected == set()
+    assert inflected == {"ups"}  # "sit ups" are an exercise, who "sits up" does none
 
 
 def test_every_action_is_a_canonical_word_with_an_example_that_is_read_as_it() -> None:
