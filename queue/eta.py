@@ -24,6 +24,8 @@ _KEPT = 24  # observations per variant: old hardware and old versions are forgot
 _KNOTS = 20  # a profile is kept at fractions 0, 1/20, … 1
 _PROFILES = 9  # newest profiles per variant; their median counts
 _LATELY = 3  # newest observations that say how fast the machine is these days
+_RECENT = 0.2  # share of a step's time that says how fast it is now
+_USUAL_CHANGE = 0.2  # of pace within a step, as a natural logarithm: no more than machines show anyway
 _TRUST = 0.3  # a prediction weighs as much as this share of the step's time once it has been measured
 _WORTH_PROFILE = 0.5  # seconds; shorter steps have no profile worth knowing
 _MAX_VARIANTS = 200
@@ -122,21 +124,42 @@ class Durations:
         return None if first_guess is None else Prediction(max(first_guess, 1e-3), guess=True, timed=False)
 
     def total_of_running(
-        self, backend: str, key: str, elapsed: float, fraction: float, predicted: float | None, measured: float | None = None
+        self,
+        backend: str,
+        key: str,
+        elapsed: float,
+        fraction: float,
+        predicted: float | None,
+        measured: float | None = None,
+        samples: Sequence[tuple[float, float]] = (),
     ) -> float | None:
         """Seconds a running step will have taken in all, from what was predicted and from how far it says it is.
 
         `elapsed`: seconds at work so far. `measured`: how many of them it took to come to `fraction`; all of them if not given.
+        `samples`: as for `observe`, so far.
         """
         if fraction <= 0.0:
             return None if predicted is None else max(predicted, elapsed * 1.02)
         measured = elapsed if measured is None else measured
         share = max(self._time_share(backend, key, fraction), 1e-3)
-        total = measured / share
+        total = self._at_its_pace(backend, key, samples, measured / share)
         if predicted is not None:
             # Early on a report says little about the whole; the further it is, the more the machine's speed has shown itself.
             total = (_TRUST * predicted + share * total) / (_TRUST + share)
         return max(measured + (1.0 - share) * total, elapsed)
+
+    def _at_its_pace(self, backend: str, key: str, samples: Sequence[tuple[float, float]], usual: float) -> float:
+        """Seconds for the whole of a step that took `usual` by its pace so far: as far as its pace has changed, it stays so."""
+        if not samples or usual <= 0.0:
+            return usual
+        fraction, at = samples[-1]
+        share = self._time_share(backend, key, fraction)
+        for earlier, then in reversed(samples):
+            passed = share - self._time_share(backend, key, earlier)
+            if passed >= _RECENT:
+                change = math.log(max(at - then, 1e-6) / passed / usual)
+                return usual * math.exp(math.copysign(max(abs(change) - _USUAL_CHANGE, 0.0), change))
+        return usual
 
     def _relative(self, backend: str, key: str) -> _Variant | None:
         """The variant last seen that begins with the same word: the same engine at another size says more than a first guess."""

@@ -74,7 +74,7 @@ class Forecaster:
                 spent = run.elapsed
                 estimate = self.estimate(job, step)
                 total = self._durations.total_of_running(
-                    step.backend, estimate.key, spent, run.fraction, predicted, min(run.measured, spent)
+                    step.backend, estimate.key, spent, run.fraction, predicted, min(run.measured, spent), run.samples
                 )
                 if total is None:
                     unknown = True

@@ -79,6 +79,19 @@ def test_nothing_new_between_two_reports_does_not_change_the_estimate() -> None:
     assert overdue is not None and overdue > 13.0
 
 
+def test_a_step_that_became_much_slower_is_expected_to_go_on_slower() -> None:
+    durations = Durations()
+    even = [(k / 100, k * 0.1) for k in range(1, 61)]
+    steady = durations.total_of_running("render", "w", 6.0, 0.6, 10.0, 6.0, even)
+    assert steady == pytest.approx(10.0)
+    slowed = [*even[:40], *((k / 100, 4.0 + (k - 40) * 0.3) for k in range(41, 61))]  # a third of the speed since 0.4
+    slower = durations.total_of_running("render", "w", 10.0, 0.6, 10.0, 10.0, slowed)
+    without = durations.total_of_running("render", "w", 10.0, 0.6, 10.0, 10.0)
+    assert slower is not None and without is not None and slower > without * 1.1
+    jitter = [(f, t + (0.05 if k % 2 else 0.0)) for k, (f, t) in enumerate(even)]
+    assert durations.total_of_running("render", "w", 6.0, 0.6, 10.0, 6.0, jitter) == steady
+
+
 def test_a_machine_that_became_slower_is_expected_to_stay_slower_by_half_of_that() -> None:
     durations = learned(0.0, 0.1, [50, 60, 70, 80, 50, 60, 70, 80])
     for work in (55, 65, 75):
