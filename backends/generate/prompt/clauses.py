@@ -140,6 +140,7 @@ def clauses_of(units: Sequence[Unit], written: Sequence[Token]) -> list[Clause]:
         if unit.first == unit.last and is_negation(token):
             begin(Joint.ALONG)
             found[-1].negated = True
+            unit.strange = True
         elif found[-1].actions and _is_simile(units, written, place):
             simile = True
         elif simile and unit.action and unit.words and len(unit.words) == 1:
@@ -164,6 +165,9 @@ def _doubt(units: list[Unit], index: int, written: Sequence[Token]) -> None:
         return
     if unit.action == "turn" and index and written[units[index - 1].first].base == "in":  # "raises the arms in turn"
         unit.action, unit.words = "", ()
+        return
+    if index and units[index - 1].action == "stop" and written[unit.first].text.casefold().endswith("ing"):  # "stops walking"
+        unit.action, unit.words, unit.strange = "", (), True
         return
     if unit.action not in _INTRANSITIVE:
         return

@@ -23,6 +23,7 @@ from .words import LINE_ENDS, Token, listed_words, meaning, tokens
 
 MAX_CHARACTERS = 2000
 MAX_SEGMENTS = 20
+_MOST_UNKNOWN = 40
 
 _STRUCTURE = lexicon.DETERMINERS | STRUCTURE | amounts.WORDS
 
@@ -87,12 +88,15 @@ def _is_control(character: str) -> bool:
 def _corrected(written: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[tuple[str, str], ...]]:
     """The tokens with misspelt words put right, and each correction once."""
     found: dict[str, str] = {}
+    tried: dict[str, str | None] = {}
     result = []
     for token in written:
         base = None
         unlisted = token.is_word and token.number is None and token.base not in listed_words()
         if unlisted and token.text.casefold() not in _STRUCTURE and not is_negation(token):
-            base = probable(token.text)
+            if token.text not in tried:  # a text of which little is known has more than slips
+                tried[token.text] = probable(token.text) if len(tried) < _MOST_UNKNOWN else None
+            base = tried[token.text]
         if base is not None:
             found[token.text] = base
         result.append(token if base is None else replace(token, base=base))
