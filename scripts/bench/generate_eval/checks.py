@@ -13,7 +13,7 @@ from .body import FPS, INDEX, SOLES, Track, into_heading, smooth, travel, turn, 
 
 _RIGHT_SOLES = [SOLES.index("r_heel"), SOLES.index("r_ball")]
 _LEFT_SOLES = [SOLES.index("l_heel"), SOLES.index("l_ball")]
-_ARM, _LEG = 0.51, 0.79  # metres: upper arm and forearm, thigh and shank
+_ARM = 0.51  # metres: upper arm and forearm
 _STANDING = 0.955  # metres: the pelvis of the standing body
 
 
@@ -151,8 +151,8 @@ def walks(source: Track, way: str) -> bool:
 
 
 def _grounded(source: Track) -> bool:
-    """Somewhere on the floor nearly all the time."""
-    return bool((flight(source) > 0.12).mean() < 0.08)
+    """Somewhere on the floor nearly all the time, without a jump."""
+    return bool((flight(source) > 0.12).mean() < 0.08 and leap(source)[1] < 0.12)
 
 
 def runs(source: Track) -> bool:

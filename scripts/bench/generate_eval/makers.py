@@ -28,6 +28,9 @@ class Made:
     source: str = ""  # the clip it is, where it is one
 
 
+_SEEDS = 10  # answers that differ
+
+
 class Maker(Protocol):
     name: str
 
@@ -63,13 +66,19 @@ class Retrieval:
         self._clips = [(clip, side) for clip in clips if clip.split == "train" for side in (False, True)]
         self._words = [[_words(text, side) for text in clip.captions] for clip, side in self._clips]
         counts = Counter(word for captions in self._words for word in set().union(*captions))
+        self._best: dict[tuple[str, float | None], list[int]] = {}  # of a question, the clips in order
         self._weights = {word: log(1.0 + len(self._clips) / count) for word, count in counts.items()}
 
     def make(self, prompt: str, seconds: float | None, seed: int) -> Made:
-        wanted = _words(prompt, False)
-        # A shorter clip cannot show what takes longer; otherwise the order of the pack decides.
-        order = sorted(range(len(self._clips)), key=lambda n: (-round(self._fit(wanted, n), 6), self._too_short(n, seconds), n))
-        clip, side = self._clips[order[seed % 10]]
+        if (prompt, seconds) not in self._best:
+            wanted = _words(prompt, False)
+            # A shorter clip cannot show what takes longer; otherwise the order of the pack decides.
+            every = sorted(
+                range(len(self._clips)), key=lambda n: (-round(self._fit(wanted, n), 6), self._too_short(n, seconds), n)
+            )
+            self._best[prompt, seconds] = every[:_SEEDS]
+        best = self._best[prompt, seconds]
+        clip, side = self._clips[best[seed % len(best)]]
         return Made(prompt=prompt, seed=seed, track=mirrored(clip.track) if side else clip.track, source=clip.id)
 
     def _fit(self, wanted: frozenset[str], number: int) -> float:

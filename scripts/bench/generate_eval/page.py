@@ -71,7 +71,8 @@ def _groups(results: Results, images: Path) -> str:
     lines = [
         "## Beside real motion and retrieval",
         "",
-        "Retrieval answers with the training clip whose caption shares most with the prompt. Shuffled: the same motions, judged by",
+        "Retrieval answers with the training clip whose caption shares most with the prompt. Shuffled: the",
+        "same motions, judged by",
         "other prompts than their own, which is what a judge gives for nothing.",
         "",
         "| | " + " | ".join(names) + " |",
@@ -99,11 +100,14 @@ def _groups(results: Results, images: Path) -> str:
     )  # fmt: skip
     lines += [
         "",
-        "KID of real clips is that of one half of them to the other. Foot skate is the mean speed of heels and balls within 2.5 cm",
-        "of the floor that are not swinging; penetration takes heels, balls, toes and all joints. Jerk is the median over joints of",
+        "KID of real clips is that of one half of them to the other. Foot skate is the mean speed of heels",
+        "and balls within 2.5 cm",
+        "of the floor that are not swinging; penetration takes heels, balls, toes and all joints. Jerk is the",
+        "median over joints of",
         "the mean third derivative, its ratio the median over the twenty prompts.",
         "",
-        "Nearest clips: joints are compared over every two seconds, placed and turned on the floor so that they fit best, with all",
+        "Nearest clips: joints are compared over every two seconds, placed and turned on the floor so that",
+        "they fit best, with all",
         "training clips and their mirror images (real validation clips: with one another, and with the training clips).",
         "",
         "| | clips | least, cm | 5 % | median | closest two seconds, cm |",
@@ -113,7 +117,8 @@ def _groups(results: Results, images: Path) -> str:
         values = [n.overall for n in group.neighbours]
         closest = min(n.closest for n in group.neighbours)
         lines.append(
-            f"| {name} | {len(values)} | {min(values):.1f} | {np.percentile(values, 5):.1f} | {np.median(values):.1f} | {closest:.1f} |"
+            f"| {name} | {len(values)} | {min(values):.1f} | {np.percentile(values, 5):.1f} | {np.median(values):.1f} "
+            f"| {closest:.1f} |"
         )
     lines += ["", "![Distances to the nearest clip](images/generate-nearest.png)"]
     for name, ratios in results.jerks.items():
@@ -126,9 +131,12 @@ def _checks(results: Results, images: Path) -> str:
     lines = [
         "## Twenty prompts by geometry",
         "",
-        f"{results.seeds} seeds each. Each check was tried on real clips: those that do what the prompt says have to pass, those of",
-        "other actions must not. Clips of which it cannot be said (a dance may turn to the left) are left out, as are clips on uneven",
-        "ground, which is not in the data. Mirror images stand in where one side is thin; for the last prompt, which no clip shows,",
+        f"{results.seeds} seeds each. Each check was tried on real clips: those that do what the prompt says",
+        "have to pass, those of",
+        "other actions must not. Clips of which it cannot be said (a dance may turn to the left) are left",
+        "out, as are clips on uneven",
+        "ground, which is not in the data. Mirror images stand in where one side is thin; for the last",
+        "prompt, which no clip shows,",
         "clips of its three parts are joined.",
         "",
         "| prompt | " + " | ".join(f"{name} passes" for name in makers) + " | real clips that pass | others that pass wrongly |",
@@ -194,7 +202,8 @@ def _real(results: Results) -> str:
         f"| R@1 in pools of 32 | {_figure(real.cv_first, 100)} | {real.cv_first.count} |",
         f"| R@3 in pools of 32 | {_figure(real.cv_third, 100)} | {real.cv_third.count} |",
         "",
-        "By class (a clip can have several; the likeliest class has to be one of them). A class of one subject cannot be recognised",
+        "By class (a clip can have several; the likeliest class has to be one of them). A class of one",
+        "subject cannot be recognised",
         "by judges that have not seen that subject, and counts in nothing:",
         "",
         "| class | clips | subjects | agrees, % |",
@@ -236,7 +245,8 @@ def _pictures(name: str, answers: dict[str, list[Made]], images: Path) -> str:
     lines = [
         f"## What it looks like: {name}",
         "",
-        "The first seed of each prompt, whatever came out. Left limbs are blue, right ones orange; the grey arrow is where the body",
+        "The first seed of each prompt, whatever came out. Left limbs are blue, right ones orange; the grey",
+        "arrow is where the body",
         "faces; the view is from the front and the side. On the right the path from above, from the green dot.",
     ]
     for start in range(0, len(rows), _ROWS):
