@@ -109,7 +109,10 @@ def encode_records(records: Sequence[Record]) -> list[bytes] | None:
         if len(bodies) != len(records):
             return None
         # Each without its braces; the closing one comes with the end.
-        return [_line(body[1:-1] + end, MAX_RECORD, MAX_RECORD_DEPTH) for body, end in zip(bodies, ends, strict=True)]
+        bodies = [body[1:-1] + end for body, end in zip(bodies, ends, strict=True)]
+        if max(map(len, bodies)) > MAX_RECORD - _BODY or _most_braces(bodies) >= MAX_RECORD_DEPTH:
+            return [_line(body, MAX_RECORD, MAX_RECORD_DEPTH) for body in bodies]
+        return [b'{"crc":"%08x",%b\n' % (crc32(body), body) for body in bodies]
     except (TypeError, ValueError, RecursionError, StoreError):
         return None
 
@@ -158,7 +161,7 @@ def parse_lines(lines: list[bytes]) -> list[dict[str, Any]] | None:
     bodies = [line[_BODY:] for line in lines]
     if not _crcs_ok(lines, bodies):
         return None
-    if max(map(add, map(bytes.count, bodies, repeat(b"{")), map(bytes.count, bodies, repeat(b"[")))) >= MAX_DEPTH:
+    if _most_braces(bodies) >= MAX_DEPTH:
         return None
     if max(map(len, bodies)) > MAX_LINE:
         return None
@@ -178,6 +181,12 @@ def parse_heads(lines: list[bytes]) -> list[Head | dict[str, Any]] | None:
         return heads  # type: ignore[return-value]
     found = [head or parse_line(line) for line, head in zip(lines, heads, strict=True)]
     return None if None in found else found  # type: ignore[return-value]
+
+
+def _most_braces(bodies: list[bytes]) -> int:
+    """An upper bound of how deep any of these texts is nested."""
+    most: int = max(map(add, map(bytes.count, bodies, repeat(b"{")), map(bytes.count, bodies, repeat(b"["))))
+    return most
 
 
 def _crcs_ok(lines: list[bytes], bodies: list[bytes]) -> bool:

@@ -176,7 +176,7 @@ class Core:
         step = job.current
         if step is None:
             raise AssertionError(f"job {job_id} was scheduled without a step to run")
-        index = job.steps.index(step)
+        index = job.steps.index(step) if len(job.steps) > 1 else 0
         step = job.own_steps()[index]
         self._tokens += 1
         run = Run(self, job, index, f"{self._token_prefix}-{self._tokens}")
@@ -196,7 +196,7 @@ class Core:
             self.expiring.pop(job_id, None)
         if job.not_before is not None:
             fields["not_before"] = None
-        self.ledger.change("step_started", job, {str(index): changes}, **fields)
+        self.ledger.change("step_started", job, {str(index): changes}, at=now, **fields)
         return run
 
     def work(self, run: Run | None) -> None:
@@ -284,7 +284,9 @@ class Core:
 
     def complete_step(self, job: Job, run: Run, result: StepResult, changes: dict[str, Json]) -> None:
         step = run.step
-        changes |= {"state": StepState.COMPLETED, "progress": 1.0, "completed_at": round(time.time(), 3)}
+        changes["state"] = StepState.COMPLETED
+        changes["progress"] = 1.0
+        changes["completed_at"] = now = round(time.time(), 3)
         values = step.__dict__
         values.update(changes)
         if result.artefacts:
@@ -294,10 +296,13 @@ class Core:
             values["result"] = changes["result"] = dict(result.data)
         if step.error is not None:  # of an earlier attempt
             values["error"] = changes["error"] = None
-        self.go_on(job, {str(run.index): changes}, "step_completed")
+        self.go_on(job, {str(run.index): changes}, "step_completed", at=now)
 
-    def go_on(self, job: Job, steps: dict[str, dict[str, Json]], name: str, **fields: Any) -> None:
-        """A step is over and the job is not lost: skip what cannot run, then the next step, a pause, or the end."""
+    def go_on(self, job: Job, steps: dict[str, dict[str, Json]], name: str, *, at: float | None = None, **fields: Any) -> None:
+        """A step is over and the job is not lost: skip what cannot run, then the next step, a pause, or the end.
+
+        `at`: when that was, to the millisecond; None: now.
+        """
         while (step := job.current) is not None and step.needs:
             done = {s.name for s in job.steps if s.state is StepState.COMPLETED}
             if done.issuperset(step.needs):
@@ -307,7 +312,7 @@ class Core:
         if step is None:
             if degraded := _degraded(job):
                 fields["degraded"] = degraded
-            self.end(job, "job_completed", after(job.state, Trigger.FINISH), steps, **fields)
+            self.end(job, "job_completed", after(job.state, Trigger.FINISH), steps, at=at, **fields)
         elif job.state is JobState.STOPPING:
             self.end(job, "job_cancelled", after(job.state, Trigger.STOPPED), steps, **fields)
         elif job.pause_requested:
@@ -395,17 +400,26 @@ class Core:
         """The error as a value that names the job's log, by its place in the store: asking the store could touch the disk."""
         return replace(error.as_job_error(), log="" if self._store is None else f"logs/{job.id}.log")
 
-    def end(self, job: Job, name: str, state: JobState, steps: dict[str, dict[str, Json]], **fields: Any) -> None:
-        """A terminal state: it never changes again."""
-        for index, step in enumerate(job.own_steps()) if job.current else ():
+    def end(
+        self,
+        job: Job,
+        name: str,
+        state: JobState,
+        steps: dict[str, dict[str, Json]],
+        *,
+        at: float | None = None,
+        **fields: Any,
+    ) -> None:
+        """A terminal state: it never changes again. `at`: when that was, to the millisecond; None: now."""
+        for index, step in enumerate(job.own_steps()) if job.current is not None else ():
             if step.state is StepState.PENDING:
                 step.__dict__["state"] = StepState.SKIPPED
                 steps.setdefault(str(index), {})["state"] = StepState.SKIPPED
         if job.pause_requested:
             fields["pause_requested"] = False
-        now = round(time.time(), 3)
+        now = round(time.time(), 3) if at is None else at
         waited = None if job.started_at is None else job.started_at - (job.queued_at or job.created_at)
-        self.ledger.change(name, job, steps or None, state=state, completed_at=now, **fields)
+        self.ledger.change(name, job, steps or None, at=now, state=state, completed_at=now, **fields)
         self.expiring.pop(job.id, None)
         self.meter.ended(str(state), waited, job.processing_time)
         self.forecaster.forget(job.id)

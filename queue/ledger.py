@@ -35,7 +35,8 @@ class Ledger:
         self._by_arrival: dict[int, Job] = {}
         self._arrived = 0
         self.order: SortedKeys[Key] = SortedKeys()  # all jobs that are not over, in the order in which they should run
-        self._indexes: dict[tuple[str, str], ArrivalIndex] = {}
+        self._states = {state: ArrivalIndex() for state in JobState}
+        self._indexes: dict[tuple[str, str], ArrivalIndex] = {}  # (workflow, project or batch; its name)
         self._all: ArrivalIndex = ArrivalIndex()
         self._idempotent: dict[tuple[str, str], str] = {}
         self._active_in_project: dict[str, int] = {}
@@ -45,21 +46,34 @@ class Ledger:
     # Records
 
     def change(
-        self, name: str, job: Job, steps: Mapping[str, Mapping[str, Json]] | None = None, *, sync: bool = True, **fields: Any
+        self,
+        name: str,
+        job: Job,
+        steps: Mapping[str, Mapping[str, Json]] | None = None,
+        *,
+        sync: bool = True,
+        at: float | None = None,
+        **fields: Any,
     ) -> None:
-        """Set job fields, keep the indexes right, and leave a record. `steps` was already applied to the steps themselves."""
-        self.seq += 1
+        """Set job fields, keep the indexes right, and leave a record. `steps` was already applied to the steps themselves.
+
+        `at`: the time to record (seconds since the epoch, to the millisecond), where the caller has looked already.
+        """
+        self.seq = seq = self.seq + 1
         values = job.__dict__
-        state = fields.get("state")
-        if state is not None and state is not job.state:
-            self._move_state(job, job.state, state)
+        if "state" in fields:
+            old, new = job.state, fields["state"]
+            if old is not new:
+                self._move_state(job, old, new)
         values.update(fields)
-        values["revision"] = self.seq
-        if values.get("error") is not None and "error" in fields:
+        values["revision"] = seq
+        if fields.get("error") is not None:
             fields["error"] = fields["error"].to_json()
         if sync:
-            self.seq_of_sync = self.seq
-        self._pending.append(Record(self.seq, round(self._clock(), 3), name, job.id, fields, steps, sync))
+            self.seq_of_sync = seq
+        if at is None:
+            at = round(self._clock(), 3)
+        self._pending.append(Record(seq, at, name, values["id"], fields, steps, sync))
 
     def note(self, name: str, *, sync: bool = True, **fields: Json) -> None:
         """A record of the queue itself."""
@@ -120,11 +134,15 @@ class Ledger:
                 numbers = by_place[place] = []
             numbers.append(self._arrived)
         by_index: dict[tuple[str, str], list[int]] = {}
+        by_state: dict[JobState, list[int]] = {}
         for place, numbers in by_place.items():
-            for name in _index_names(*place):
+            for name in _index_names(*place[1:]):
                 by_index.setdefault(name, []).extend(numbers)
+            by_state.setdefault(place[0], []).extend(numbers)
         for name, numbers in by_index.items():
-            self._index(name).add_many(sorted(numbers))
+            self._indexes.setdefault(name, ArrivalIndex()).add_many(sorted(numbers))
+        for state, numbers in by_state.items():
+            self._states[state].add_many(sorted(numbers))
         self._all.add_many(sorted(arrival for numbers in by_place.values() for arrival in numbers))
         self.order.update(keys)
 
@@ -136,7 +154,8 @@ class Ledger:
             del self._by_arrival[arrival]
             self._all.remove(arrival)
             project = known.get("project_id", "")
-            for index in _index_names(known["state"], known["workflow"], project, known.get("batch_id", "")):
+            self._states[known["state"]].remove(arrival)
+            for index in _index_names(known["workflow"], project, known.get("batch_id", "")):
                 keys = self._indexes[index]
                 keys.remove(arrival)
                 if not keys:
@@ -160,8 +179,7 @@ class Ledger:
         return self._idempotent.get((project_id, key))
 
     def count(self, state: JobState) -> int:
-        keys = self._indexes.get(("state", str(state)))
-        return len(keys) if keys else 0
+        return len(self._states[state])
 
     def in_order(self) -> list[Job]:
         """All jobs that are not over, in the order in which they should run."""
@@ -200,7 +218,7 @@ class Ledger:
             if value is not None:
                 wanted.append([self._indexes.get((kind, value), ArrivalIndex())])
         if state is not None:
-            wanted.append([self._indexes.get(("state", s), ArrivalIndex()) for s in dict.fromkeys(state)])
+            wanted.append([self._states[JobState(s)] for s in dict.fromkeys(state)])
         if not wanted:
             wanted.append([self._all])
         if len(wanted) == 1 and len(wanted[0]) == 1:
@@ -282,16 +300,10 @@ class Ledger:
 
     # Indexes
 
-    def _index(self, name: tuple[str, str]) -> ArrivalIndex:
-        keys = self._indexes.get(name)
-        if keys is None:
-            keys = self._indexes[name] = ArrivalIndex()
-        return keys
-
     def _move_state(self, job: Job, old: JobState, new: JobState) -> None:
         arrival = self._arrivals[job.id]
-        self._indexes["state", old].remove(arrival)
-        self._index(("state", new)).add(arrival)
+        self._states[old].remove(arrival)
+        self._states[new].add(arrival)
         if new in TERMINAL:
             self._leave(job)
             self.finished_order[job.id] = None
@@ -318,8 +330,8 @@ class Ledger:
             del counts[name]
 
 
-def _index_names(state: JobState, workflow: str, project_id: str, batch_id: str) -> list[tuple[str, str]]:
-    names = [("state", state), ("workflow", workflow)]
+def _index_names(workflow: str, project_id: str, batch_id: str) -> list[tuple[str, str]]:
+    names = [("workflow", workflow)]
     if project_id:
         names.append(("project", project_id))
     if batch_id:

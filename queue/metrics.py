@@ -41,7 +41,7 @@ class Meter:
         self._clock = clock
         self._waits: deque[float] = deque(maxlen=_KEPT)
         self._runs: deque[float] = deque(maxlen=_KEPT)
-        self._ends: deque[tuple[int, int]] = deque(maxlen=61)  # (second, jobs that ended in it): a minute's worth
+        self._ends: deque[list[int]] = deque(maxlen=61)  # [second, jobs that ended in it]: a minute's worth
         self.finished: Counter[str] = Counter()
         self.retries = 0
         self.abandoned = 0
@@ -50,9 +50,9 @@ class Meter:
         self.finished[state] += 1
         second = int(self._clock())
         if self._ends and self._ends[-1][0] == second:
-            self._ends[-1] = (second, self._ends[-1][1] + 1)
+            self._ends[-1][1] += 1
         else:
-            self._ends.append((second, 1))
+            self._ends.append([second, 1])
         if waited is not None:
             self._waits.append(waited)
             self._runs.append(ran)

@@ -21,6 +21,7 @@ _NO_MAPPING: Mapping[str, Json] = {}
 _JOB_STATES = {str(s): s for s in JobState}
 _STEP_STATES = {str(s): s for s in StepState}
 _OPEN = frozenset({StepState.PENDING, StepState.RUNNING})
+_OVER = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 
 def iso(seconds: float | None) -> str | None:
@@ -207,11 +208,11 @@ class Job:
     @property
     def processing_time(self) -> float:
         """Seconds at work, without waiting."""
-        return sum(step.seconds for step in self.steps)
+        return sum([step.seconds for step in self.steps])
 
     @property
     def finished(self) -> bool:
-        return self.state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+        return self.state in _OVER
 
     def own_steps(self) -> tuple[Step, ...]:
         """The steps, no longer shared with other jobs: call it before one is changed."""

@@ -77,13 +77,18 @@ class SortedKeys(Generic[K]):
 
     def remove(self, key: K) -> None:
         """Remove a key that is there, or `KeyError`."""
-        at = bisect_left(self._last, key)
-        if at == len(self._chunks):
-            raise KeyError(key)
-        chunk = self._chunks[at]
-        i = bisect_left(chunk, key)
-        if chunk[i] != key:
-            raise KeyError(key)
+        if self._chunks and self._chunks[0][0] == key:
+            # What runs next is what is removed most.
+            at = i = 0
+            chunk = self._chunks[0]
+        else:
+            at = bisect_left(self._last, key)
+            if at == len(self._chunks):
+                raise KeyError(key)
+            chunk = self._chunks[at]
+            i = bisect_left(chunk, key)
+            if chunk[i] != key:
+                raise KeyError(key)
         del chunk[i]
         self._size -= 1
         if not chunk:

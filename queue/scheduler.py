@@ -110,10 +110,8 @@ class Scheduler:
             return None
         heads: list[tuple[Key, _Lane]] = []
         for lane in self._lanes.values():
-            if lane.running < lane.limit:
-                key = self._head(lane)
-                if key is not None:
-                    heads.append((key, lane))
+            if lane.running < lane.limit and (key := self._head(lane)) is not None:
+                heads.append((key, lane))
         if len(heads) > 1:
             heads.sort(key=lambda head: head[0])
         memory_blocked = False
