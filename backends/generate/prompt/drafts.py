@@ -136,7 +136,7 @@ class _Assembly:
             _refuse(clause.units)
             self._dropped = True
         elif self._drafts and self._goes_on(clause):
-            self._drafts.append(self._again(clause))
+            self._again(clause)
         elif not self._drafts or ahead:
             self._waiting.append(clause)
         else:
@@ -150,14 +150,17 @@ class _Assembly:
         ways = set(self._drafts[-1].main.ways)
         return clause.joint is Joint.AND and any(pair <= words | ways and pair & words and pair & ways for pair in _OPPOSITE)
 
-    def _again(self, clause: Clause) -> Draft:
-        """The action of the last segment once more, in another way."""
+    def _again(self, clause: Clause) -> None:
+        """The action of the last segment once more, in another way; nothing where that action has no such way."""
         entry = Entry(word=self._drafts[-1].main.word)
-        first = next(unit for unit in clause.units if unit.words)
         draft = Draft(entries=[entry])
         _attach(clause, draft, self._written)
+        first = next((unit for unit in clause.units if unit.words and unit.use is Use.MATCHED), None)
+        if first is None:
+            _refuse(clause.units)
+            return
         first.words = (entry.word, *first.words)
-        return draft
+        self._drafts.append(draft)
 
     def _take_whole(self, clause: Clause, *, last: bool) -> bool:
         """Whether a clause of nothing but amounts is said of the whole prompt: "…, for 6 seconds in all", "…, twice"."""

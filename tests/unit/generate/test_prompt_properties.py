@@ -49,6 +49,7 @@ def _read(text: str) -> Timeline | str:
 @example("while before after then and walks")
 @example("for in all 3 seconds in all")
 @example("a half of a -")
+@example("throw push-up then left")
 @example("1.2.3 walks ٣ seconds")
 def test_any_text_is_read_or_refused_with_a_documented_error(text: str) -> None:
     read = _read(text)
