@@ -44,10 +44,12 @@ def mul(a: ArrayLike, b: ArrayLike) -> Array:
 
 def rotate(q: ArrayLike, v: ArrayLike) -> Array:
     """Vectors `[..., 3]` turned by `q`."""
-    q, v = np.asarray(q, dtype=np.float64), np.asarray(v, dtype=np.float64)
-    w, u = q[..., :1], q[..., 1:]
-    t = 2.0 * np.cross(u, v)
-    return v + w * t + np.cross(u, t)
+    # By components: the library's cross product costs several times as much on small arrays.
+    w, x, y, z = np.moveaxis(np.asarray(q, dtype=np.float64), -1, 0)
+    a, b, c = np.moveaxis(np.asarray(v, dtype=np.float64), -1, 0)
+    tx, ty, tz = 2.0 * (y * c - z * b), 2.0 * (z * a - x * c), 2.0 * (x * b - y * a)
+    rows = (a + w * tx + y * tz - z * ty, b + w * ty + z * tx - x * tz, c + w * tz + x * ty - y * tx)
+    return np.stack(rows, axis=-1)
 
 
 def from_axis_angle(axis: ArrayLike, angle: ArrayLike) -> Array:

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Text to motion: reads the prompt, plans, draws codes part by part, decodes, refines the root, cleans.
+
+The one entry to generation for whoever has a prompt. Knows no jobs, files of motion or Blender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ...motion.clean import CleanReport, clean
+from ...motion.humanoid import JointMap, find_joints
+from ...motion.skeleton import Motion
+from ...queue.contract import Json
+from . import representation as rep
+from .network import STRIDE, Floats, Ints, Networks
+from .ops import NumpyOps, Ops, TorchOps
+from .plan import TOKEN_SECONDS, Part, Plan, make_plan
+from .prompt.parse import read_prompt
+from .sampler import Drawn, Sampling, draw_window, passes
+from .timeline import Timeline
+from .weights import read_weights
+
+_CONTEXT = 10  # tokens of what came before that a new window is shown
+_JITTER_CUTOFF = 9.0  # Hz
+Progress = Callable[[float, str], None]  # share done 0–1, what is being done; may raise to stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateOptions:
+    """How a prompt is answered."""
+
+    seconds: float | None = None  # of the whole motion; None: what the prompt says, else an estimate
+    seed: int = 1
+    sampling: Sampling = field(default_factory=Sampling)
+    foot_lock: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateReport:
+    """What is worth knowing about how a motion came to be."""
+
+    seed: int
+    seconds: float
+    agreement: float  # how much likelier the words made the motion, mean log ratio a token; below 0: the words did not matter
+    path_error: float  # metres a second between the path that was asked for and the one that was made, 0 where none was
+    turn_error: float  # radians between the turn asked for and made, the largest of all parts
+    cleaning: CleanReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    motion: Motion  # 22 joints, centimetres, 30 frames a second
+    timeline: Timeline
+    plan: Plan
+    report: GenerateReport
+
+
+class Generator:
+    """The model, loaded once, for any number of prompts."""
+
+    def __init__(self, networks: Networks, actions: tuple[str, ...]) -> None:
+        self._networks = networks
+        self.actions = actions
+        skeleton = rep.skeleton()
+        self._joints: JointMap = find_joints(skeleton.names, skeleton.parents, skeleton.rest_positions())
+
+    @classmethod
+    def load(cls, weights: Path | None = None, *, device: str = "numpy") -> Generator:
+        """The shipped weights, or others. `device`: "numpy", or as torch names it, "cpu" or "cuda".
+
+        Raises `MotionQueueError`: weights_missing, weights_damaged, weights_foreign.
+        """
+        ops: Ops = NumpyOps() if device == "numpy" else TorchOps(device)
+        read = read_weights(weights)
+        return cls(Networks(read, ops), read.actions)
+
+    def read(self, prompt: str) -> Timeline:
+        """What the prompt asks for. Raises `MotionQueueError` where nothing of it can be used."""
+        return read_prompt(prompt, vocabulary=self._networks.words.keys())
+
+    def plan(self, timeline: Timeline, seconds: float | None = None) -> Plan:
+        """Lengths and paths of the timeline's parts."""
+        _, expected = self._networks.text([segment.words for segment in timeline.segments])
+        return make_plan(timeline, expected, seconds)
+
+    def generate(self, prompt: str, options: GenerateOptions | None = None, *, progress: Progress | None = None) -> Generated:
+        """A motion for the prompt. The same prompt, options and weights make the same motion."""
+        options = options or GenerateOptions()
+        tell: Progress = progress or (lambda share, stage: None)
+        timeline = self.read(prompt)
+        plan = self.plan(timeline, options.seconds)
+        codes, agreement = self._codes(plan, options, tell)
+        tell(0.9, "Decoding")
+        features = self._features(codes)
+        path_error, turn_error = _errors(features, plan)
+        raw = rep.to_motion(rep.decode(features))
+        tell(0.95, "Cleaning")
+        cleaned = clean(raw, self._joints, metre=100.0, up=1, foot_lock=options.foot_lock, cutoff=_JITTER_CUTOFF)
+        tell(1.0, "Done")
+        report = GenerateReport(
+            seed=options.seed,
+            seconds=len(cleaned.motion) / rep.FPS,
+            agreement=agreement,
+            path_error=path_error,
+            turn_error=turn_error,
+            cleaning=cleaned.report,
+        )
+        return Generated(motion=cleaned.motion, timeline=timeline, plan=plan, report=report)
+
+    def _codes(self, plan: Plan, options: GenerateOptions, tell: Progress) -> tuple[Ints, float]:
+        """Codes [T, levels] of the whole plan, window by window, each shown the end of the one before."""
+        draw = np.random.default_rng(options.seed)
+        config = self._networks.config
+        windows = [w for part in plan.parts for w in _windows(part, config.max_tokens)]
+        each = passes(options.sampling, config.levels)
+        total, done = each * len(windows), 0
+        codes = np.zeros((plan.tokens, config.levels), np.int64)
+        agreement = []
+
+        def step() -> None:
+            nonlocal done
+            tell(0.9 * done / total, f"Generating: step {done + 1} of {total}")
+            done += 1
+
+        for number, (part, start, stop) in enumerate(windows):
+            done = number * each
+            first = max(0, start - _CONTEXT)
+            is_known = np.arange(first, stop) < start
+            drawn = draw_window(
+                self._networks,
+                part.segment.words,
+                plan.control[first:stop],
+                codes[first:stop],
+                is_known,
+                options.sampling,
+                draw,
+                step,
+            )
+            best = self._best(drawn, plan.control[first:stop], int(is_known.sum()))
+            codes[start:stop] = drawn.codes[best][start - first :]
+            agreement.append(float(drawn.agreement[best]))
+        return codes, float(np.mean(agreement))
+
+    def _best(self, drawn: Drawn, control: Floats, known: int) -> int:
+        """The candidate that follows words and path best."""
+        if len(drawn.codes) == 1:
+            return 0
+        cost = [
+            path_cost(self._features(codes), control, known) - float(a)
+            for codes, a in zip(drawn.codes, drawn.agreement, strict=True)
+        ]
+        return int(np.argmin(cost))
+
+    def _features(self, codes: Ints) -> Floats:
+        """Features [4 T, 140] of codes, with the root's velocity refined."""
+        features = self._networks.decode(codes)
+        features[:, rep.VELOCITY] = self._networks.root_velocity(features) / rep.FPS
+        return features
+
+
+def _windows(part: Part, longest: int) -> list[tuple[Part, int, int]]:
+    """The part in pieces that fit the model's window beside the context, all about as long."""
+    room = longest - _CONTEXT if part.start or part.tokens > longest else longest
+    count = -(-part.tokens // room)
+    edges = np.linspace(part.start, part.stop, count + 1).round().astype(int).tolist()
+    return [(part, a, b) for a, b in pairwise(edges)]
+
+
+def path_cost(features: Floats, control: Floats, known: int) -> float:
+    """How far a window's path [T frames] is from the control [T / 4, 6], after its `known` first tokens."""
+    values, given = control[known:, :3].mean(axis=0), control[known:, 3:].mean(axis=0)
+    made = made_path(features[known * STRIDE :])
+    off = np.abs(made - values) * (given > 0.5)
+    seconds = (len(control) - known) * TOKEN_SECONDS
+    return float(off[0] / 0.25 + off[1] / 0.25 + off[2] * seconds / 0.4)
+
+
+def made_path(features: Floats) -> Floats:
+    """Mean velocity to the left and forward (m/s) and turn (radians a second) [3] of features."""
+    out: Floats = np.concatenate([features[:, rep.VELOCITY], features[:, rep.YAW]], axis=1).mean(axis=0) * rep.FPS
+    return out
+
+
+def _errors(features: Floats, plan: Plan) -> tuple[float, float]:
+    paths, turns = [0.0], [0.0]
+    for part in plan.parts:
+        control = plan.control[part.start : part.stop]
+        off = np.abs(made_path(features[part.start * STRIDE : part.stop * STRIDE]) - control[:, :3].mean(axis=0)) * (
+            control[:, 3:].mean(axis=0) > 0.5
+        )
+        paths.append(float(np.hypot(off[0], off[1])))
+        turns.append(float(off[2]) * part.tokens * TOKEN_SECONDS)
+    return max(paths), max(turns)
+
+
+def report_json(generated: Generated) -> Mapping[str, Json]:
+    """The timeline and report as they stand in the job's record."""
+    report = generated.report
+    parts = [
+        {"start": p.start * TOKEN_SECONDS, "seconds": p.tokens * TOKEN_SECONDS, "words": list(p.segment.words)}
+        for p in generated.plan.parts
+    ]
+    return {
+        **generated.timeline.to_json(),
+        "parts": parts,
+        "seed": report.seed,
+        "seconds": round(report.seconds, 4),
+        "frames": len(generated.motion),
+        "fps": rep.FPS,
+        "agreement": round(report.agreement, 4),
+        "path_error": round(report.path_error, 4),
+        "turn_error": round(report.turn_error, 4),
+    }

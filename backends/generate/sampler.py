@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chooses the codes of a motion: level by level, the first by hiding and guessing again, with guidance by text and path.
+
+Masked generative sampling as published for motion by Guo et al., "MoMask: Generative Masked Modeling of 3D Human
+Motions", 2024. Knows the token model's scores; no prompts and no poses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .network import CONTROLS, Floats, Ints, Networks
+
+Step = Callable[[], None]  # called before each pass through the network; may raise to stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How codes are drawn."""
+
+    steps: int = 10  # passes for the first level
+    guidance: float = 3.0  # 1: as the model says; more: closer to text and path, less varied
+    detail_guidance: float = 1.5  # the same for the further levels
+    temperature: float = 1.0
+    detail_temperature: float = 0.6
+    candidates: int = 2  # drawn at once; the caller keeps the best
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    codes: Ints  # [candidates, T, levels], the known ones in place
+    agreement: Floats  # [candidates] how much likelier the words and the path made the codes, mean of log ratios
+
+
+def passes(sampling: Sampling, levels: int) -> int:
+    """How many passes through the network one window takes."""
+    return sampling.steps + levels - 1
+
+
+def draw_window(
+    networks: Networks,
+    words: tuple[str, ...],
+    control: Floats,
+    known: Ints,
+    is_known: NDArray[np.bool_],
+    sampling: Sampling,
+    draw: np.random.Generator,
+    step: Step,
+) -> Drawn:
+    """Fill one window of T tokens. control [T, 6] (values, then which are given), known [T, levels], is_known [T]."""
+    n, length, levels = sampling.candidates, len(known), networks.config.levels
+    text, _ = networks.text([words] * n + [()] * n)
+    told = np.concatenate([np.repeat(control[None], n, axis=0), np.zeros((n, length, 2 * CONTROLS), np.float32)])
+    codes = np.repeat(known[None].astype(np.int64), n, axis=0)
+    hidden = np.repeat(~is_known[None], n, axis=0)
+    agreement = np.zeros((n, length), np.float32)
+    to_guess = int((~is_known).sum())
+
+    def scores(level: int) -> tuple[Floats, Floats]:
+        step()
+        out = networks.scores(np.concatenate([codes, codes]), np.concatenate([hidden, hidden]), level, told, text)
+        return out[:n], out[n:]
+
+    for turn in range(sampling.steps if to_guess else 0):
+        with_text, without = scores(0)
+        guided = without + sampling.guidance * (with_text - without)
+        chosen, likely = _choose(guided, sampling.temperature, draw)
+        ratio = _log_likely(with_text, chosen) - _log_likely(without, chosen)
+        codes[..., 0] = np.where(hidden, chosen, codes[..., 0])
+        agreement = np.where(hidden, ratio, agreement)
+        # Of what was guessed, the surest stay; the draw among them is looser at first.
+        left = int(np.floor(to_guess * np.cos(0.5 * np.pi * (turn + 1) / sampling.steps)))
+        looseness = sampling.temperature * (1.0 - (turn + 1) / sampling.steps)
+        sure = np.log(likely + 1e-9) + looseness * _gumbel(likely.shape, draw)
+        sure[~hidden] = np.inf
+        order = np.argsort(sure, axis=1)
+        hidden = np.zeros_like(hidden)
+        np.put_along_axis(hidden, order[:, :left], True, axis=1)
+        if left == 0:
+            break
+    hidden[:] = False
+    for level in range(1, levels):
+        with_text, without = scores(level)
+        guided = without + sampling.detail_guidance * (with_text - without)
+        chosen, _ = _choose(guided, sampling.detail_temperature, draw)
+        codes[..., level] = np.where(is_known[None], codes[..., level], chosen)
+    free = ~is_known
+    return Drawn(codes=codes, agreement=agreement[:, free].mean(axis=1) if to_guess else np.zeros(n, np.float32))
+
+
+def _choose(scores: Floats, temperature: float, draw: np.random.Generator) -> tuple[Ints, Floats]:
+    """A code for each place by its probability, and that probability; the most likely where the temperature is 0."""
+    scaled = scores / max(temperature, 1e-6)
+    chosen = np.argmax(scaled + _gumbel(scores.shape, draw), axis=-1) if temperature > 0 else np.argmax(scaled, axis=-1)
+    return chosen, np.exp(_log_likely(scaled, chosen))
+
+
+def _log_likely(scores: Floats, chosen: Ints) -> Floats:
+    top = scores.max(axis=-1, keepdims=True)
+    total = np.log(np.exp(scores - top).sum(axis=-1)) + top[..., 0]
+    out: Floats = np.take_along_axis(scores, chosen[..., None], axis=-1)[..., 0] - total
+    return out
+
+
+def _gumbel(shape: tuple[int, ...], draw: np.random.Generator) -> Floats:
+    out: Floats = draw.gumbel(size=shape).astype(np.float32)
+    return out

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the trained networks as one safetensors file: half precision, and what else the extension must know as metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from . import data
+from .config import Config
+from .stages import Norm
+
+FORMAT = "1"
+
+
+def write(
+    path: Path,
+    config: Config,
+    norm: Norm,
+    words: Sequence[str],
+    training: data.Pack,
+    *,
+    vq: nn.Module,
+    tokens: nn.Module,
+    refiner: nn.Module,
+) -> None:
+    """One file with all that generation needs; `format` in its metadata is raised when an older reader could not use it."""
+    tensors = {
+        f"{part}.{key}": value
+        for part, module in (("vq", vq), ("tokens", tokens), ("refiner", refiner))
+        for key, value in _matrices(module).items()
+    }
+    del tensors["vq.quantiser.counts"], tensors["vq.quantiser.sums"]  # only training needs them
+    half = {key: value.detach().to(torch.float16).contiguous() for key, value in tensors.items()}
+    for key in ("mean", "std", "kinematic_mean", "kinematic_std"):
+        half[f"norm.{key}"] = getattr(norm, key).detach().to(torch.float32).contiguous()
+    known = sorted({tag for clip in training.clips for tag in clip.tags})
+    part = path.with_suffix(".part")
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(config.to_json()),
+        "words": json.dumps(list(words)),
+        "actions": json.dumps(known),
+    }
+    save_file(half, part, metadata=metadata)
+    part.replace(path)
+
+
+def _matrices(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The parameters; those of linear layers turned, [in, out], as a product from the right takes them."""
+    linear = {f"{name}.weight" for name, part in module.named_modules() if isinstance(part, nn.Linear)}
+    return {key: value.T if key in linear else value for key, value in module.state_dict().items()}

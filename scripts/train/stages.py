@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each network learns from: the losses of the VQ-VAE, the token model and the root refiner, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...backends.generate import representation as rep
+from . import data
+from .config import Config
+from .networks import CONTROLS, Body, Decoder, Encoder, Quantiser, Refiner, TokenModel
+
+Floats = NDArray[np.float32]
+STRIDE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norm:
+    """Mean and scale of features [140] and of kinematics [132]."""
+
+    mean: Tensor
+    std: Tensor
+    kinematic_mean: Tensor
+    kinematic_std: Tensor
+
+    @classmethod
+    def of(cls, pack: data.Pack, body: Body) -> Norm:
+        every = torch.tensor(np.concatenate([v.features for v in pack.versions]))
+        kinematic = torch.cat([kinematics(torch.tensor(v.features), body) for v in pack.versions])
+        std = every.std(0)
+        floor = torch.zeros_like(std)
+        for group in (rep.YAW, rep.VELOCITY, rep.HEIGHT, rep.ROTATIONS, rep.CONTACTS):
+            # What hardly moves (toes, collars) is not blown up to the size of what does.
+            floor[group] = 0.5 * std[group].mean()
+        return cls(
+            mean=every.mean(0),
+            std=torch.maximum(std, floor),
+            kinematic_mean=kinematic.mean(0),
+            kinematic_std=torch.maximum(kinematic.std(0), 0.5 * kinematic.std(0).mean()),
+        )
+
+
+def kinematics(features: Tensor, body: Body) -> Tensor:
+    """Joint positions and their velocities (a second) in the frame of the heading: features [..., T, 140] → [..., T, 132]."""
+    points = body(features)
+    speed = torch.zeros_like(points)
+    speed[..., :-1, :, :] = (points[..., 1:, :, :] - points[..., :-1, :, :]) * rep.FPS
+    if points.shape[-3] > 1:
+        speed[..., -1, :, :] = speed[..., -2, :, :]
+    return torch.cat([points.flatten(-2), speed.flatten(-2)], dim=-1)
+
+
+class VqStage:
+    """Motion through the bottleneck of codes and back."""
+
+    name = "vq"
+
+    def __init__(self, config: Config, train: data.Pack, val: data.Pack, norm: Norm) -> None:
+        self.config, self.train, self.val, self.norm = config, train, val, norm
+        self.steps = config.vq_steps
+        self.body = Body()
+        self.network = nn.ModuleDict({"encoder": Encoder(config), "quantiser": Quantiser(config), "decoder": Decoder(config)})
+        lengths = np.array([len(v) for v in train.versions])
+        self._fits = np.flatnonzero(lengths >= config.vq_frames)
+        weight = train.weights()[self._fits]
+        self._weights = weight / weight.sum()
+
+    def loss(self, draw: np.random.Generator, step: int) -> tuple[Tensor, Mapping[str, float]]:
+        frames = self.config.vq_frames
+        picked = draw.choice(self._fits, size=self.config.vq_batch, p=self._weights)
+        batch = np.stack([window(self.train.versions[i].features, frames, draw) for i in picked])
+        features = torch.tensor(batch)
+        # Now and then only the first levels: they must stand on their own, since they are guessed first.
+        levels = int(draw.integers(1, self.config.levels + 1)) if draw.random() < 0.25 else self.config.levels
+        out, commit = self.through(features, levels)
+        losses = self._losses(features, out)
+        total = sum(losses.values()) + 0.05 * commit
+        assert isinstance(total, Tensor)
+        return total, {k: float(v.detach()) for k, v in losses.items()} | {"commit": float(commit.detach())}
+
+    def through(self, features: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+        """Features [N, T, 140] → what comes back, and the commitment loss."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            latent = self.network["encoder"](encoder_input(features, self.norm, self.body)).float()
+        quantised, commit = self.network["quantiser"](latent.flatten(0, 1), levels, torch.default_generator)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = self.network["decoder"](quantised.view_as(latent)).float()
+        return out * self.norm.std + self.norm.mean, commit
+
+    def _losses(self, features: Tensor, out: Tensor) -> dict[str, Tensor]:
+        a, b = self.body(features), self.body(out)
+        scaled = (out - features) / self.norm.std
+        planted = features[..., rep.CONTACTS][:, :-1, [1, 3]]
+        feet = [10, 11]
+        return {
+            "features": functional.smooth_l1_loss(scaled, torch.zeros_like(scaled)),
+            "root": 0.5 * functional.smooth_l1_loss(scaled[..., :4], torch.zeros_like(scaled[..., :4])),
+            "points": 6.0 * functional.l1_loss(b, a),
+            "speed": 0.3 * functional.l1_loss(b[:, 1:] - b[:, :-1], a[:, 1:] - a[:, :-1]) * rep.FPS,
+            "feet": 0.5 * (((b[:, 1:] - b[:, :-1]) - (a[:, 1:] - a[:, :-1]))[:, :, feet].norm(dim=-1) * planted).mean() * rep.FPS,
+            "path": 0.5 * (out - features)[..., :3].cumsum(1).abs().mean(),
+        }
+
+    def check(self) -> Mapping[str, float]:
+        """Mean joint error (mm) in the frame of the heading, drift of the root (mm a second), with all levels and with one."""
+        out: dict[str, float] = {}
+        for name, levels in (("", self.config.levels), ("_first_level", 1)):
+            errors, drifts = [], []
+            for version in self.val.versions:
+                features = torch.tensor(version.features[: len(version) // STRIDE * STRIDE])[None]
+                back, _ = self.through(features, levels)
+                errors.append(float((self.body(back) - self.body(features)).norm(dim=-1).mean()) * 1000)
+                gone = (back - features)[0, :, 1:3].sum(0).norm()
+                drifts.append(float(gone) * 1000 / (features.shape[1] / rep.FPS))
+            out |= {f"mpjpe_mm{name}": float(np.mean(errors)), f"drift_mm_s{name}": float(np.mean(drifts))}
+        return out
+
+
+def encoder_input(features: Tensor, norm: Norm, body: Body) -> Tensor:
+    """Normalised features and kinematics [N, T, 272] of features [N, T, 140]."""
+    kinematic = (kinematics(features, body) - norm.kinematic_mean) / norm.kinematic_std
+    return torch.cat([(features - norm.mean) / norm.std, kinematic], dim=-1)
+
+
+def window(features: Floats, frames: int, draw: np.random.Generator) -> Floats:
+    start = int(draw.integers(len(features) - frames + 1))
+    return features[start : start + frames]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """The codes of one version, read from a phase: token k begins at frame `phase` + 4 k."""
+
+    version: int
+    phase: int
+    codes: NDArray[np.int64]  # [T, levels]
+
+
+def tokenise(pack: data.Pack, vq: nn.Module, norm: Norm, *, phases: Sequence[int] = range(STRIDE)) -> list[Tokens]:
+    """The codes of every version from each phase."""
+    body = Body()
+    out = []
+    with torch.no_grad():
+        for index, version in enumerate(pack.versions):
+            for phase in phases:
+                usable = (len(version) - phase) // STRIDE * STRIDE
+                if usable < 4 * STRIDE:
+                    continue
+                features = torch.tensor(version.features[phase : phase + usable])[None]
+                latent = vq["encoder"](encoder_input(features, norm, body))[0]  # type: ignore[index]
+                codes = vq["quantiser"].encode(latent)  # type: ignore[index,operator]
+                out.append(Tokens(version=index, phase=phase, codes=codes.numpy()))
+    return out
+
+
+class TokenStage:
+    """The masked transformer: hidden codes from shown ones, words and path."""
+
+    name = "tokens"
+
+    def __init__(
+        self, config: Config, train: data.Pack, val: data.Pack, words: Sequence[str], coded: list[Tokens], coded_val: list[Tokens]
+    ) -> None:
+        self.config, self.train, self.val = config, train, val
+        self.steps = config.steps
+        self.words = {word: i for i, word in enumerate(words)}
+        self.network = TokenModel(config, len(words))
+        self._coded, self._coded_val = coded, coded_val
+        by_version = train.weights()
+        weight = np.array([by_version[c.version] for c in coded])
+        self._weights = weight / weight.sum()
+
+    def loss(self, draw: np.random.Generator, step: int) -> tuple[Tensor, Mapping[str, float]]:
+        picked = draw.choice(len(self._coded), size=self.config.batch, p=self._weights)
+        batch = self._batch(self.train, [self._coded[i] for i in picked], draw, augment=True)
+        return self._score(batch)
+
+    def check(self) -> Mapping[str, float]:
+        draw = np.random.default_rng(0)
+        seen: dict[str, list[float]] = {}
+        for _ in range(4):
+            batch = self._batch(self.val, self._coded_val, draw, augment=False)
+            for key, value in self._score(batch)[1].items():
+                seen.setdefault(key, []).append(value)
+        return {k: float(np.mean(v)) for k, v in seen.items()}
+
+    def _batch(self, pack: data.Pack, coded: Sequence[Tokens], draw: np.random.Generator, *, augment: bool) -> dict[str, Tensor]:
+        config = self.config
+        n, levels = len(coded), config.levels
+        # One longest window for a batch: short ones would be mostly padding beside long ones.
+        longest = round(config.max_tokens * float(draw.choice(_WINDOWS))) if augment else config.max_tokens
+        codes = np.zeros((n, longest, levels), np.int64)
+        hidden = np.zeros((n, longest), bool)
+        valid = np.zeros((n, longest), bool)
+        control = np.zeros((n, longest, 2 * CONTROLS), np.float32)
+        words = np.full((n, config.max_words), len(self.words), np.int64)
+        words_valid = np.zeros((n, config.max_words), bool)
+        estimates = np.zeros((n, 1 + CONTROLS), np.float32)
+        level = np.zeros(n, np.int64)
+        for row, c in enumerate(coded):
+            version = pack.versions[c.version]
+            length = _window_length(len(c.codes), longest, draw)
+            start = int(draw.integers(len(c.codes) - length + 1))
+            codes[row, :length] = c.codes[start : start + length]
+            valid[row, :length] = True
+            first = c.phase + STRIDE * start
+            track = version.track[first : first + STRIDE * length]
+            given, dropped = _given(draw, augment)
+            if not dropped:
+                said = data.caption(pack, version, first, first + STRIDE * length, draw)
+                if augment and draw.random() < 0.2:
+                    said = tuple(w for w in said if draw.random() > 0.15)
+                ids = [self.words[w] for w in said if w in self.words][: config.max_words]
+                words[row, : len(ids)] = ids
+                words_valid[row, : len(ids)] = True
+            if not words_valid[row].any():
+                words_valid[row, 0] = True  # "no text"
+            per_token = track.reshape(length, STRIDE, CONTROLS).mean(1)
+            control[row, :length, :CONTROLS] = per_token * given
+            control[row, :length, CONTROLS:] = given
+            estimates[row] = [np.log(pack.clips[version.clip].seconds / version.speed), *track.mean(0)]
+            level[row] = 0 if draw.random() < 0.55 else draw.integers(1, levels)
+            if level[row] == 0:
+                hidden[row, :length] = _hide(length, draw)
+        arrays = {
+            "codes": codes, "hidden": hidden, "level": level, "control": control, "valid": valid,
+            "words": words, "words_valid": words_valid, "estimates": estimates,
+        }  # fmt: skip
+        return {k: torch.tensor(v) for k, v in arrays.items()}
+
+    def _score(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        level, codes, valid = batch["level"], batch["codes"], batch["valid"]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            scores, estimates = self.network(
+                codes, batch["hidden"], level, batch["control"], valid, batch["words"], batch["words_valid"]
+            )
+        target = codes.gather(-1, level[:, None, None].expand(-1, codes.shape[1], 1))[..., 0]
+        asked = torch.where(level[:, None] == 0, batch["hidden"], valid)
+        each = functional.cross_entropy(
+            scores.float().transpose(1, 2), target, reduction="none", label_smoothing=0.1 if self.network.training else 0.0
+        )
+        right = (scores.argmax(-1) == target).float()
+        first = asked & (level == 0)[:, None]
+        later = asked & (level > 0)[:, None]
+        said = batch["words_valid"].sum(1) > 1
+        guess = functional.smooth_l1_loss(estimates.float(), batch["estimates"], reduction="none").mean(-1)
+        guess = (guess * said).sum() / said.sum().clamp(min=1)
+        base = (each * first).sum() / first.sum().clamp(min=1)
+        rest = (each * later).sum() / later.sum().clamp(min=1)
+        figures = {
+            "base": float(base.detach()), "base_right": float((right * first).sum() / first.sum().clamp(min=1)),
+            "rest": float(rest.detach()), "rest_right": float((right * later).sum() / later.sum().clamp(min=1)),
+            "estimate": float(guess.detach()),
+        }  # fmt: skip
+        return base + rest + 0.2 * guess, figures
+
+
+_WINDOWS = (0.4, 0.7, 1.0)  # of the longest
+
+
+def _window_length(available: int, longest: int, draw: np.random.Generator) -> int:
+    """Tokens of a training window: mostly all there is, else any length from eight up."""
+    most = min(available, longest)
+    return most if draw.random() < 0.5 or most <= 8 else int(draw.integers(8, most + 1))
+
+
+def _given(draw: np.random.Generator, augment: bool) -> tuple[Floats, bool]:
+    """Which controls are told [3], and whether the words are kept back (guidance needs both kinds)."""
+    if not augment:
+        return np.ones(CONTROLS, np.float32), False
+    kind = draw.random()
+    if kind < 0.1:
+        return np.zeros(CONTROLS, np.float32), True
+    if kind < 0.4:
+        return np.zeros(CONTROLS, np.float32), False
+    if kind < 0.7:
+        return np.ones(CONTROLS, np.float32), bool(draw.random() < 0.1)
+    return (draw.random(CONTROLS) < 0.5).astype(np.float32), bool(draw.random() < 0.1)
+
+
+def _hide(length: int, draw: np.random.Generator) -> NDArray[np.bool_]:
+    """Which codes of a window are hidden: scattered by a cosine schedule, or all after a start, or all between two ends."""
+    hidden = np.zeros(length, bool)
+    share = np.cos(0.5 * np.pi * draw.random())
+    kind = draw.random()
+    if kind < 0.3 and length >= 6:
+        known = int(draw.integers(1, min(12, length - 2)))
+        hidden[known:] = draw.random(length - known) < max(share, 0.3)
+        if kind < 0.08:
+            hidden[-int(draw.integers(1, 4)) :] = False
+    else:
+        hidden[draw.permutation(length)[: max(1, int(np.ceil(share * length)))]] = True
+    if not hidden.any():
+        hidden[-1] = True
+    return hidden
+
+
+class RefinerStage:
+    """The root's velocity from the rest of the motion, also of motion that came through the codes."""
+
+    name = "refiner"
+
+    def __init__(self, config: Config, train: data.Pack, val: data.Pack, norm: Norm, vq: VqStage) -> None:
+        self.config, self.train, self.val, self.norm, self.vq = config, train, val, norm, vq
+        self.steps = config.refiner_steps
+        self.network = Refiner(config)
+        self.body = Body()
+        lengths = np.array([len(v) for v in train.versions])
+        self._fits = np.flatnonzero(lengths >= config.vq_frames)
+        weight = train.weights()[self._fits]
+        self._weights = weight / weight.sum()
+
+    def loss(self, draw: np.random.Generator, step: int) -> tuple[Tensor, Mapping[str, float]]:
+        picked = draw.choice(self._fits, size=self.config.vq_batch // 2, p=self._weights)
+        features = torch.tensor(np.stack([window(self.train.versions[i].features, self.config.vq_frames, draw) for i in picked]))
+        with torch.no_grad():
+            coded, _ = self.vq.through(features, int(draw.integers(2, self.config.levels + 1)))
+        seen = torch.cat([features[::2], coded[1::2]])
+        truth = torch.cat([features[::2], features[1::2]])[..., rep.VELOCITY] * rep.FPS
+        guess = self.velocity(seen)
+        speed = functional.smooth_l1_loss(guess, truth, beta=0.1)
+        path = (guess - truth).cumsum(1).abs().mean() / rep.FPS
+        return speed + path, {"speed": float(speed.detach()), "path": float(path.detach())}
+
+    def velocity(self, features: Tensor) -> Tensor:
+        """Metres a second (left, forward) [N, T, 2] of features [N, T, 140], whose own velocity is not looked at."""
+        x = encoder_input(features, self.norm, self.body)
+        x = torch.cat([x[..., : rep.VELOCITY.start], x[..., rep.VELOCITY.stop :]], dim=-1)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = self.network(x)
+        return out.float()
+
+    def check(self) -> Mapping[str, float]:
+        """Error of the speed (m/s) and drift of the path (m a second): refined, and as decoded."""
+        rows = []
+        for version in self.val.versions:
+            features = torch.tensor(version.features[: len(version) // STRIDE * STRIDE])[None]
+            coded, _ = self.vq.through(features, self.config.levels)
+            truth = features[..., rep.VELOCITY] * rep.FPS
+            for_both = []
+            for speed in (self.velocity(coded), coded[..., rep.VELOCITY] * rep.FPS):
+                for_both += [float((speed - truth).norm(dim=-1).mean()), float((speed - truth).mean(1).norm())]
+            rows.append(for_both)
+        mean = np.mean(rows, axis=0)
+        return {
+            "speed": float(mean[0]),
+            "drift": float(mean[1]),
+            "decoded_speed": float(mean[2]),
+            "decoded_drift": float(mean[3]),
+        }
