@@ -327,3 +327,22 @@ def test_after_interrupted_renames_the_owner_writes_a_new_snapshot_and_later_one
     again = load(FOLDER, files).recovered
     assert again.notes == ()
     assert set(again.jobs) == {*first[0], "later"}
+
+
+def test_jobs_of_a_batch_share_what_they_have_in_common_until_one_is_changed() -> None:
+    files = FaultyFiles()
+    steps = [{"name": "s", "state": "pending"}]
+    nested = {"shared": {"steps": 1}, "fields": {}, "text": ',"shared":{"workflow":"x"}}'}
+    records = [
+        Record(i, 1.0, "job_submitted", f"j{i}", {"workflow": "w", "steps": steps, "payload": nested, "position": float(i)})
+        for i in (1, 2, 3)
+    ]
+    records.append(Record(4, 1.0, "step_started", "j3", {"state": "running"}, {"0": {"state": "running"}}))
+    encoded = lines.encode_records(records)
+    assert encoded == [lines.encode_record(record) for record in records]
+    files.put(FOLDER / segment_name(1), _segment(1, records[:1], 0)[: -len(encoded[0])] + b"".join(encoded))
+    recovered = load(FOLDER, files).recovered
+    assert recovered.jobs == plain_fold(records)[0]
+    assert recovered.jobs["j1"]["steps"] is recovered.jobs["j2"]["steps"]
+    assert recovered.jobs["j1"]["steps"] == steps
+    assert recovered.notes == ()
