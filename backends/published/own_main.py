@@ -20,7 +20,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Dict, Optional  # noqa: UP035 - evaluated in an old Python
+from typing import Any, Dict, Optional, Tuple  # noqa: UP035 - evaluated in an old Python
 
 PROTOCOL_VERSION = 1
 OLDEST = (3, 7)
@@ -101,7 +101,7 @@ class Child:
         self._config = config
         self._channel = channel
         self._model = model
-        self._inbox: queue.Queue[Optional[Values]] = queue.Queue()  # noqa: UP045
+        self._inbox: queue.Queue[Optional[Tuple[Values, Job]]] = queue.Queue()  # noqa: UP006, UP045
         self._ending = threading.Lock()  # held by whoever says how the current job ended
         self._current: Optional[Job] = None  # noqa: UP045
 
@@ -119,11 +119,10 @@ class Child:
             }
         )
         while True:
-            message = self._inbox.get()
-            if message is None:
+            found = self._inbox.get()
+            if found is None:
                 return
-            job = Job(self._channel, message["job"])
-            self._current = job
+            message, job = found
             self._channel.send({"type": "started", "job": job.name})
             outcome = self._outcome(message, job)
             with self._ending:
@@ -140,12 +139,12 @@ class Child:
             job.log("error", traceback.format_exc())
             known: Any = error
             if isinstance(getattr(error, "code", None), str) and isinstance(getattr(error, "message", None), str):
-                code, message = known.code, known.message
+                code, text = known.code, known.message
                 details = dict(getattr(error, "details", {}))
             else:
                 code = "published_code_failed"
                 details = {}
-                message = (
+                text = (
                     f"The checkout's code failed: {type(error).__name__}: {str(error)[:1000]}. The traceback is in the log. "
                     "Does its own demonstration run in this Python?"
                 )
@@ -153,7 +152,7 @@ class Child:
                 "type": "failure",
                 "job": job.name,
                 "code": code,
-                "message": message,
+                "message": text,
                 "details": {str(key): str(value) for key, value in details.items()},
                 "retryable": False,
             }
@@ -170,7 +169,8 @@ class Child:
             for line in lines:
                 message = json.loads(line.partition(_SEPARATOR)[2])
                 if message["type"] == "run":
-                    self._inbox.put(message)
+                    self._current = Job(self._channel, message["job"])  # from here on it can be stopped
+                    self._inbox.put((message, self._current))
                 elif message["type"] == "quit":
                     self._inbox.put(None)
                 elif message["type"] == "stop":
