@@ -50,8 +50,8 @@ def run(argv: Sequence[str]) -> list[dict[str, Any]]:
     except MotionQueueError as error:
         if options.weights is not None or error.code != "weights_missing":
             raise
-        missing = f"{error.code}: {error.message}"
-        _say(f"Only the baselines are measured. {missing}")
+        missing = "no weights were there"
+        _say(f"Only the baselines are measured. {error.message}")
     results = studies.Results(missing=missing, seeds=options.seeds)
     if "real" in only or "prompts" in only:
         judges = Judges.trained(clips, options.cache, _say)
@@ -81,7 +81,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--prompts", nargs="+", default=[], metavar="NAME", help="only these of the twenty, by name or number")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="only these parts")
     parser.add_argument("--cache", type=Path, help="folder that keeps the trained judges for the next run")
-    parser.add_argument("--threads", type=int, default=2, help="of torch (default 2)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch (default 1: the judges are small)")
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="write generation-report.md and images/ there")
     options = parser.parse_args(argv)
     if options.seeds < 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from ..bench.generate_eval.features import FRAME_WIDTH
 
 _CHANNELS = 96
 _BATCH = 64
+_LIFT = 0.08  # metres: deviation of the height of the floor in training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class Example:
 class Settings:
     """Of one training."""
 
-    epochs: int = 10
+    epochs: int = 6
     rate: float = 2e-3
     decay: float = 0.02
     noise: float = 0.1  # of the standardised values
@@ -50,10 +52,17 @@ class MotionNet(nn.Module):
     """Windows [B, 20, 133] → [B, outputs]: a layer for each pose (which carries its velocities), one for three poses in a row,
     the mean and the greatest over the window."""
 
+    mean: Tensor
+    scale: Tensor
+    heights: Tensor
+
     def __init__(self, mean: Tensor, scale: Tensor, outputs: int) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
+        heights = torch.zeros(FRAME_WIDTH)
+        heights[1:66:3] = _LIFT * scale[1:66:3]
+        self.register_buffer("heights", heights, persistent=False)
         self.pose = nn.Sequential(nn.Linear(FRAME_WIDTH, _CHANNELS), nn.GELU(), nn.Dropout(0.2))
         self.three = nn.Sequential(nn.Linear(3 * _CHANNELS, _CHANNELS), nn.GELU())
         self.out = nn.Sequential(nn.Dropout(0.3), nn.Linear(2 * _CHANNELS, outputs))
@@ -66,6 +75,8 @@ class MotionNet(nn.Module):
         if noise:
             # Larger per window than per value: bodies differ in how they hold themselves.
             values = values + noise * torch.randn_like(values) + 2.0 * noise * torch.randn_like(values[:, :1])
+            # Where the ground is not in the data, the floor is not where it was: that must not decide.
+            values = values + torch.randn(len(values), 1, 1) * self.heights
         poses = self.pose(values)
         hidden = self.three(torch.cat([poses[:, :-2], poses[:, 1:-1], poses[:, 2:]], dim=2))
         pooled: Tensor = self.out(torch.cat([hidden.mean(1), hidden.amax(1)], 1))
@@ -108,7 +119,7 @@ class Words:
 
 
 def _parts(text: tuple[str, ...]) -> set[str]:
-    return {*text, *(f"{a} {b}" for a, b in zip(text, text[1:], strict=False))}
+    return {*text, *(f"{a} {b}" for a, b in pairwise(text))}
 
 
 class Classifier:
@@ -145,7 +156,7 @@ class Matcher:
     def load(cls, path: Path) -> Matcher:
         saved = torch.load(path, weights_only=True)
         motion = _net(saved["motion"])
-        text = TextNet(len(saved["words"]), int(motion.out[1].out_features))
+        text = TextNet(len(saved["words"]), len(saved["motion"]["out.1.bias"]))
         text.load_state_dict(saved["text"])
         return cls(motion, text, Words({word: number for number, word in enumerate(saved["words"])}))
 
@@ -209,7 +220,8 @@ def train_matcher(examples: Sequence[Example], settings: Settings) -> Matcher:
         chosen = torch.as_tensor(first[clips] + chance.integers(first[clips + 1] - first[clips]))
         shown = functional.normalize(motion(windows[batch], settings.noise).float(), dim=1)
         said = functional.normalize(text(bags[chosen]).float(), dim=1)
-        same = (bags[chosen] @ bags[chosen].T > 0.999).float()
+        # A sentence of which no word is known is at least its own.
+        same = torch.maximum((bags[chosen] @ bags[chosen].T > 0.999).float(), torch.eye(len(chosen)))
         same = same / same.sum(1, keepdim=True)
         logits = heat.exp().clamp(max=50.0) * shown @ said.T
         return 0.5 * (functional.cross_entropy(logits, same) + functional.cross_entropy(logits.T, same))
@@ -264,6 +276,8 @@ def _fit(parts: Sequence[nn.Module | nn.Parameter], loss: Callable[[Tensor], Ten
         value.backward()
         optimiser.step()
         schedule.step()
+    if not bool(torch.isfinite(value)):
+        raise RuntimeError("The training of a judge diverged: its last loss is not a number.")
 
 
 def _tensor(values: Array) -> Tensor:

@@ -56,7 +56,7 @@ def _sole_speed(source: Track) -> Array:
 def depths(source: Track) -> Array:
     """How deep the lowest of heels, balls, toes and joints is in the floor [F], in metres; 0 above it."""
     lowest = np.minimum(source.soles[..., 1].min(axis=1), source.joints[..., 1].min(axis=1))
-    return np.maximum(0.0, -lowest)
+    return np.asarray(np.maximum(0.0, -lowest))
 
 
 def jerk(source: Track) -> float:

@@ -37,7 +37,7 @@ def write(folder: Path, results: Results, measured: Sequence[Measure]) -> None:
 
 def _opening(results: Results) -> str:
     what = (
-        f"**The generator was not measured: {results.missing}** What follows is what it will be measured against."
+        f"**The generator was not measured: {results.missing}.** What follows is what it will be measured against."
         if results.missing
         else ""
     )
