@@ -126,7 +126,8 @@ class Fold:
                     job = id_.decode("ascii")
                     known = jobs.get(job)
                     if name == b"job_submitted":
-                        shared = self._shared_part(record.string)
+                        line = record.string
+                        shared = self._shared.get(line[line.rfind(SHARED_MARK) :]) or self._shared_part(line)
                         if shared is not None and len(jobs) < MAX_JOBS:
                             jobs[job] = FoldedJob(record, shared)
                             last = seq
@@ -148,17 +149,17 @@ class Fold:
     def _shared_part(self, line: bytes) -> dict[str, Json] | None:
         """What a submission's line ends with, decoded; None where it does not end like that."""
         end = line[line.rfind(SHARED_MARK) :]
-        shared = self._shared.get(end)
-        if shared is None and end.startswith(SHARED_MARK):
-            text = end.decode("ascii", "replace")
-            try:
-                value, stop = decode_at(text, len(SHARED_MARK))
-            except (ValueError, RecursionError):
-                return None  # this was not the line's end but something inside it
-            if stop != len(text) - 1 or type(value) is not dict or not is_steps(value.get("steps", [])):
-                return None
-            shared = self._shared[end] = value
-        return shared
+        if not end.startswith(SHARED_MARK):
+            return None
+        text = end.decode("ascii", "replace")
+        try:
+            value, stop = decode_at(text, len(SHARED_MARK))
+        except (ValueError, RecursionError):
+            return None  # this was not the line's end but something inside it
+        if stop != len(text) - 1 or type(value) is not dict or not is_steps(value.get("steps", [])):
+            return None
+        self._shared[end] = value
+        return value
 
     def add(self, records: Iterable[dict[str, Any]]) -> None:
         """Fold records in, in the order they were written."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from .contract import SHARED_FIELDS, Artefact, DeferredJob, InputRef, JobState, Json, StepSpec, StepState
 from .errors import JobError
@@ -256,7 +256,8 @@ class Job:
     @staticmethod
     def known(job: Job) -> Mapping[str, Any]:
         """Its fields without the defaults; of an `UnreadJob` those that are known without reading it."""
-        return cast(dict[str, Any], object.__getattribute__(job, "__dict__"))
+        known: dict[str, Any] = object.__getattribute__(job, "__dict__")
+        return known
 
     def to_json(self) -> dict[str, Json]:
         """The whole record for people and other programs, with every field and ISO times (job.json, --json, REST)."""
@@ -342,9 +343,9 @@ class UnreadJob(Job):
             del values["steps"]
         else:
             values["steps"] = steps
-        position = record.position
-        if position is not None:
-            values["position"] = position
+            position = record.position
+            if position is not None:
+                values["position"] = position
         values["id"] = job_id
         values["state"] = state
         values["revision"] = record.revision
