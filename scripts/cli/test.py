@@ -29,8 +29,10 @@ HANGING = 30 * 60.0  # seconds: a suite that takes longer hangs
 TEST_HANGING = 15 * 60  # seconds: a single test that takes longer hangs; it is ended with the stacks of all threads
 _IN_BLENDER = ("blender", "children")  # suites that run again in every further Blender module
 _INSTALLED = "installed"  # the suite for an installed Blender
+_TORCH = "train"  # the suite for a Python that has torch, which is too large to install for every run
 _EXCUSED = ("is not beside",)  # reasons to skip that continuous integration forgives: motion data that is no part of the project
 INSTALLED_VARIABLE = "MOTION_QUEUE_TEST_BLENDER"
+TORCH_VARIABLE = "MOTION_QUEUE_TORCH_PYTHON"
 CI_VARIABLE = "MOTION_QUEUE_TEST_CI"
 
 # Further Blender modules in continuous integration: environment, locks, Python.
@@ -64,7 +66,7 @@ def test(args: Namespace) -> int:
     options = ["-k", args.expression] if args.expression else []
     blender = _installed_blender(args.blender)
     paths = [Path(path).absolute() for path in args.paths] or _suites()
-    ours = [path for path in paths if _INSTALLED not in path.parts]
+    ours = [path for path in paths if not {_INSTALLED, _TORCH} & set(path.parts)]
     for name, chosen in [("the tests", ours)] if args.paths else [(path.name, [path]) for path in ours]:
         if chosen:
             _pytest(name, Path(sys.executable), chosen, options, tally, ci)
@@ -80,6 +82,12 @@ def test(args: Namespace) -> int:
         _pytest(f"the zip in {blender}", Path(sys.executable), theirs, options, tally, ci, {INSTALLED_VARIABLE: blender})
     elif theirs:
         _missing(tally, "the zip in an installed Blender", "none found; give --blender PATH", ci)
+    learning = [path for path in paths if _TORCH in path.parts]
+    torch = os.environ.get(TORCH_VARIABLE, "")
+    if learning and torch:
+        _pytest("training", Path(torch), learning, options, tally, ci)
+    elif learning:
+        _missing(tally, "training", f"no Python with torch; name one in {TORCH_VARIABLE}", ci)
     print("\n".join(_end(tally, ci)), flush=True)
     return exit_codes.FAILED if tally.failures else exit_codes.OK
 
