@@ -145,24 +145,24 @@ def _files(model: PublishedModel, folder: Path) -> Iterator[Path]:
         yield from (options, folder / model.transformer_name / "model" / "latest.tar")
         yield from (folder / model.residual_name / name for name in ("opt.txt", "model/net_best_fid.tar"))
         yield folder / "length_estimator" / "model" / "finest.tar"
-        decoder = folder / _decoder(options, "rvq_nq6_dc512_nc512_noshare_qdp0.2")
+        decoder = folder / _named(options, "vq_name", "rvq_nq6_dc512_nc512_noshare_qdp0.2")
         yield from (decoder / name for name in ("opt.txt", "model/net_best_fid.tar", "meta/mean.npy", "meta/std.npy"))
         return
     options = folder / "momask_plus" / model.transformer_name / "train_momaskplus.yaml"
     yield from (options, folder / "momask_plus" / model.transformer_name / "model" / "net_best_fid.tar")
-    decoder = folder / "vq" / _decoder(options, "hrvq_nq2_296_nb2048_fk0_gl1.5_ex2_ema_attn")
-    yield decoder / "residual_vqvae.yaml"
+    decoder = folder / "vq" / _named(options, "vq_name", "hrvq_nq2_296_nb2048_fk0_gl1.5_ex2_ema_attn")
+    yield from (decoder / "residual_vqvae.yaml", decoder / "model" / _named(options, "vq_ckpt", "net_best_mpjpe.tar"))
     yield from (folder / "gmr" / model.refinement_name / name for name in ("gmr.yaml", "model/best.tar"))
     yield from (model.statistics_path / name for name in ("mean.npy", "std.npy"))
 
 
-def _decoder(options: Path, usual: str) -> str:
-    """The decoder's folder as the transformer's options have it; the published one where they cannot be read."""
+def _named(options: Path, key: str, usual: str) -> str:
+    """A folder or file as the transformer's options have it; the published one where they cannot be read."""
     try:
         text = options.read_text(encoding="utf-8", errors="replace")[:100_000]
     except OSError:
         return usual  # that file is reported as missing
-    found = re.search(r"(?m)^vq_name: *['\"]?([\w.+-]+)", text)
+    found = re.search(rf"(?m)^{key}: *['\"]?([\w.+-]+)", text)
     return found[1] if found and found[1] not in {".", ".."} else usual
 
 

@@ -7,9 +7,10 @@ nothing of it is part of this package, and what it makes is bound by it.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
-from typing import Any, Dict, NamedTuple  # noqa: UP035 - evaluated in an old Python
+from typing import Any, Dict, Iterator, NamedTuple  # noqa: UP035 - evaluated in an old Python
 
 import numpy as np
 
@@ -150,7 +151,6 @@ def _load(arguments: Values, job: Any) -> Networks:
         refine_folder = folder / "gmr" / arguments["refinement"]
         refine_cfg = read_config(refine_folder / "gmr.yaml")
         tokens_cfg.vq = vq_cfg.quantizer
-        tokens_cfg.text_embedder.version = encoder  # a folder instead of the name on the hub
         model = vq_cfg.model
         job.progress(0.02, "Loading the decoder")
         vq = autoencoder.HRVQVAE(
@@ -159,9 +159,22 @@ def _load(arguments: Values, job: Any) -> Networks:
         )  # fmt: skip
         path = vq_folder / "model" / own_torch.plain_name(tokens_cfg.vq_ckpt, base)
         own_torch.fill(vq, own_torch.read_checkpoint(torch, path, ("vq_model", "model")), path)
-        job.progress(0.04, "Loading T5 and the transformer")
-        size = tokens_cfg.model
+        job.progress(0.04, "Loading T5")
         with own_torch.text_encoder("T5", encoder):
+            text = transformer.T5TextEncoder(
+                device, local_files_only=True, from_pretrained=encoder, model_max_length=tokens_cfg.data.max_text_length
+            )
+        width = int(text.model.config.d_model)
+        if width != tokens_cfg.text_embedder.dim_embed:
+            raise PublishedError(
+                "published_text_encoder_unreadable",
+                f"The T5 in {encoder} gives {width} numbers a word; this model wants {tokens_cfg.text_embedder.dim_embed}. "
+                "Take google/t5-v1_1-base.",
+                {"text_encoder": encoder},
+            )
+        job.progress(0.1, "Loading the transformer")
+        size = tokens_cfg.model
+        with _given(transformer, "T5TextEncoder", text):
             tokens = transformer.MoMaskPlus(
                 code_dim=vq_cfg.quantizer.code_dim,
                 latent_dim=size.latent_dim,
@@ -176,14 +189,6 @@ def _load(arguments: Values, job: Any) -> Networks:
                 full_length=tokens_cfg.data.max_motion_length // 4,
                 scales=vq_cfg.quantizer.scales,
             )
-        width = int(tokens.text_emb.model.config.d_model)
-        if width != tokens_cfg.text_embedder.dim_embed:
-            raise PublishedError(
-                "published_text_encoder_unreadable",
-                f"The T5 in {encoder} gives {width} numbers a word; this model wants {tokens_cfg.text_embedder.dim_embed}. "
-                "Take google/t5-v1_1-base.",
-                {"text_encoder": encoder},
-            )
         path = base / "model" / "net_best_fid.tar"
         own_torch.fill(tokens, own_torch.read_checkpoint(torch, path, ("t2m_transformer",)), path)
         job.progress(0.12, "Loading the refinement")
@@ -195,6 +200,17 @@ def _load(arguments: Values, job: Any) -> Networks:
             network.to(device)
     job.log("info", f"MoMask++ is loaded on {device} with torch {torch.__version__}, Python {sys.version.split()[0]}.")
     return Networks(torch, device, vq, tokens, refine, mean, std, int(tokens_cfg.data.max_motion_length))
+
+
+@contextlib.contextmanager
+def _given(module: Any, name: str, made: Any) -> Iterator[None]:
+    """While inside, calling `name` of `module` gives what is made already: T5 would be asked for by its name on the hub."""
+    original = getattr(module, name)
+    setattr(module, name, lambda *_arguments, **_options: made)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
 
 
 ENTRIES = {"check": check, "generate": generate}

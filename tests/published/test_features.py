@@ -43,7 +43,8 @@ from .bodies import (
 
 KINDS = ("standing", "spinning", "back turned", "lying", "lying down")
 CLIPS = (
-    "cmu_01_01_s1", "cmu_salsa_27_s1", "cmu_salsa_07_s2", "cmu_05_07_s2", "cmu_05_11", "cmu_05_13_s2", "cmu_85_14_s2", "kk_lie_down",
+    "cmu_01_01_s1", "cmu_salsa_27_s1", "cmu_salsa_07_s2", "cmu_05_07_s2", "cmu_05_11", "cmu_05_13_s2", "cmu_85_14_s2",
+    "kk_lie_down",
     "kk_lie_standup", "kk_crawling", "kk_sit_ups", "m2m_sleeping", "m2m_backflip", "m2m_victory", "ual_roll", "ual_death01",
 )  # fmt: skip
 
