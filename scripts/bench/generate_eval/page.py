@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
@@ -32,7 +33,15 @@ def write(folder: Path, results: Results, measured: Sequence[Measure]) -> None:
         parts.append(_real(results))
     parts.append(_speed(measured))
     parts += [_pictures(name, answers, images) for name, answers in results.checked.items()]
-    (folder / "generation-report.md").write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    (folder / "generation-report.md").write_text(_filled("\n\n".join(part for part in parts if part)) + "\n", encoding="utf-8")
+
+
+def _filled(text: str) -> str:
+    """Prose with lines of one width; headings, tables and pictures as they are."""
+    blocks = [block.strip("\n") for block in text.split("\n\n")]
+    return "\n\n".join(
+        block if block.startswith(("#", "|", "!")) else fill(block, 130, break_on_hyphens=False) for block in blocks
+    )
 
 
 def _opening(results: Results) -> str:
