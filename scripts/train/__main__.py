@@ -50,7 +50,7 @@ def train(config: Config, folder: Path, out: Path, *, until: str) -> int:
     report("reading the data")
     training, val = data.load(folder, "train", augment=True), data.load(folder, "val", augment=False)
     norm = Norm.of(training, Body())
-    run = partial(loop.run, folder=out, seed=config.seed, learning_rate=config.learning_rate, report=report)
+    run = partial(loop.run, folder=out, seed=config.seed, report=report)
 
     def begin(stage: int) -> None:
         """A network's first weights depend on seed and stage alone, not on what was trained before it in this process."""

@@ -40,7 +40,8 @@ class Config:
     # Root refiner.
     refiner_width: int
     refiner_steps: int
-    learning_rate: float = 3e-4
+    learning_rate: float = 4e-4
+    vq_learning_rate: float = 6e-4
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,7 +49,7 @@ class Config:
 
 CPU = Config(
     name="cpu",
-    vq_width=256, vq_depth=2, code_width=128, codes=256, levels=5, vq_batch=48, vq_steps=3_000,
+    vq_width=256, vq_depth=2, code_width=128, codes=256, levels=5, vq_batch=48, vq_steps=4_000,
     width=192, layers=5, text_layers=1, heads=4, hidden=768, batch=48, steps=7_000, dropout=0.12,
     refiner_width=128, refiner_steps=1_500,
 )  # fmt: skip

@@ -6,6 +6,7 @@ A step's randomness depends on seed, stage and step alone, so a run that was sto
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ class Stage(Protocol):
 
     name: str
     steps: int
+    averaging: float  # how slowly the weights that are kept follow those that learn; 0: they are the same
+    learning_rate: float
     network: nn.Module
 
     def loss(self, draw: np.random.Generator, step: int) -> tuple[Tensor, Mapping[str, float]]:
@@ -34,17 +37,15 @@ class Stage(Protocol):
         """Figures on clips that are not trained on."""
 
 
-def run(stage: Stage, folder: Path, *, seed: int, learning_rate: float, report: Callable[[str], None]) -> nn.Module:
+def run(stage: Stage, folder: Path, *, seed: int, report: Callable[[str], None]) -> nn.Module:
     """Train to the last step (or load what was trained) and return the averaged network.
 
     Files in `folder`: `NAME.pt` (checkpoint), `NAME.jsonl` (log).
     """
     checkpoint, log = folder / f"{stage.name}.pt", folder / f"{stage.name}.jsonl"
     network = stage.network
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999), use_buffers=True
-    )
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
+    average = copy.deepcopy(network)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
     done, spent = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -60,13 +61,13 @@ def run(stage: Stage, folder: Path, *, seed: int, learning_rate: float, report: 
         torch.manual_seed(seed * 1_000_003 + step)
         draw = np.random.default_rng([seed, len(stage.name), step])
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate * _pace(step, stage.steps)
+            group["lr"] = stage.learning_rate * _pace(step, stage.steps)
         loss, seen = stage.loss(draw, step)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        average.update_parameters(network)
+        _follow(average, network, min(stage.averaging, (1.0 + step) / (10.0 + step)))
         for key, value in (("loss", float(loss.detach())), *seen.items()):
             figures.setdefault(key, []).append(value)
         last = step + 1 == stage.steps
@@ -84,21 +85,27 @@ def run(stage: Stage, folder: Path, *, seed: int, learning_rate: float, report: 
                 "network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
                 "step": step + 1, "seconds": spent + saved - began,
             })  # fmt: skip
-    trained: nn.Module = average.module
-    return trained.eval()
+    return average.eval()
 
 
 def _checked(stage: Stage, average: nn.Module) -> Mapping[str, float]:
     """The stage's check with the averaged weights in place."""
     network = stage.network
-    stage.network = average.module  # type: ignore[assignment]
+    stage.network = average
     try:
         stage.network.eval()
         with torch.no_grad():
             return stage.check()
     finally:
-        stage.network.train()
         stage.network = network
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Weights and buffers of `average` go towards those of `network`."""
+    current = network.state_dict()
+    for name, value in average.state_dict().items():
+        value.lerp_(current[name], 1.0 - decay)
 
 
 def _pace(step: int, steps: int) -> float:

@@ -64,7 +64,8 @@ class VqStage:
 
     def __init__(self, config: Config, train: data.Pack, val: data.Pack, norm: Norm) -> None:
         self.config, self.train, self.val, self.norm = config, train, val, norm
-        self.steps = config.vq_steps
+        self.steps, self.learning_rate = config.vq_steps, config.vq_learning_rate
+        self.averaging = 0.99  # short: codebooks move, and an old encoder would not fit them
         self.body = Body()
         self.network = nn.ModuleDict({"encoder": Encoder(config), "quantiser": Quantiser(config), "decoder": Decoder(config)})
         lengths = np.array([len(v) for v in train.versions])
@@ -169,7 +170,7 @@ class TokenStage:
         self, config: Config, train: data.Pack, val: data.Pack, words: Sequence[str], coded: list[Tokens], coded_val: list[Tokens]
     ) -> None:
         self.config, self.train, self.val = config, train, val
-        self.steps = config.steps
+        self.steps, self.learning_rate, self.averaging = config.steps, config.learning_rate, 0.998
         self.words = {word: i for i, word in enumerate(words)}
         self.network = TokenModel(config, len(words))
         self._coded, self._coded_val = coded, coded_val
@@ -309,7 +310,7 @@ class RefinerStage:
 
     def __init__(self, config: Config, train: data.Pack, val: data.Pack, norm: Norm, vq: VqStage) -> None:
         self.config, self.train, self.val, self.norm, self.vq = config, train, val, norm, vq
-        self.steps = config.refiner_steps
+        self.steps, self.learning_rate, self.averaging = config.refiner_steps, config.learning_rate, 0.99
         self.network = Refiner(config)
         self.body = Body()
         lengths = np.array([len(v) for v in train.versions])
