@@ -21,11 +21,14 @@ from typing import Any
 from .backends.blender_find import find_blender
 from .backends.children import ChildPool, ChildSettings
 from .backends.deliver import DeliverBackend
+from .backends.generate import options as motion_options
+from .backends.generate.backend import GenerateBackend
+from .backends.generate.timeline import Timeline
 from .backends.read.backend import ReadBackend
 from .backends.read.header import ENOUGH, declared
 from .backends.render.backend import RenderBackend
 from .backends.retarget.backend import RetargetBackend
-from .backends.workflows import CLIP, shot_workflow
+from .backends.workflows import CLIP, SHOT, clip_workflow, shot_workflow
 from .finish import Finisher
 from .persistence.artefacts import FolderStore
 from .persistence.inbox import Ack, Command, Inbox
@@ -39,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 _LOGS_KEPT = 64
 _INBOX_EVERY = 0.5  # seconds
+_LABEL = 60  # characters
 _COPIED_MOST = 512 * 1024 * 1024  # bytes; a clip larger than that is refused by the reader anyway
 
 
@@ -50,6 +54,7 @@ class Settings:
     store_dir: Path | None = None  # where results and work in progress are; None: in the state folder
     blender: str = ""  # path of an installed Blender; empty: find one
     python: tuple[str, ...] = ()  # command of a Python for numerics; empty: this one
+    torch_python: str = ""  # a Python with torch, for prompts that ask for the device cpu or cuda; empty: as above
     concurrency: int = 4  # steps at once, 1–8
     lanes: Mapping[str, int] = field(default_factory=dict)  # limits that differ from the defaults
     memory_mb: float = 0.0  # budget for all running steps together; 0: no limit
@@ -94,7 +99,9 @@ class App:
         limit = settings.job_memory_mb or None
         for make in (ReadBackend, RetargetBackend, RenderBackend):
             self.engine.register_backend(make(self.children, memory_limit_mb=limit))
+        self.engine.register_backend(GenerateBackend(self.children, memory_limit_mb=limit, torch_python=settings.torch_python))
         self.engine.register_backend(DeliverBackend())
+        self.engine.register_workflow(clip_workflow())
         self.engine.register_workflow(shot_workflow())
         self._inbox = Inbox(root)
         self._closing = threading.Event()
@@ -202,6 +209,42 @@ class App:
         payload = {"label": clip.stem, **options, **self._declared(inputs[0])}
         return JobSpec(workflow=CLIP, payload=payload, inputs=tuple(inputs), id=job_id, label=str(payload["label"]), **fields)
 
+    def prompt_job(
+        self,
+        prompt: str,
+        options: Mapping[str, Json] | None = None,
+        *,
+        files: Mapping[str, Path] | None = None,
+        metadata: Mapping[str, Json] | None = None,
+        **fields: Any,
+    ) -> JobSpec:
+        """A job that takes a prompt to a finished video.
+
+        `options` is the rest of the payload (see `backends.generate.options.MotionOptions` and `backends.options.ClipOptions`);
+        `files` are inputs ("character", "scene", and BVH files "start_pose" and "end_pose", which are copied). `fields` are
+        further fields of `JobSpec`. The prompt is read here, in milliseconds: words that are of no use are in the job's
+        metadata as `unmatched` (and `corrected`), and how long the motion will be about in the payload, for predictions.
+        Raises `MotionQueueError`: the codes of prompts and of weights, invalid_duration, invalid_options, missing files.
+        """
+        payload: dict[str, Json] = {**(options or {}), "prompt": prompt}
+        asked = motion_options.MotionOptions.from_payload({**payload, "seconds": None})
+        seconds = payload.get("seconds")
+        timeline = motion_options.understood(prompt, seconds=seconds, weights=asked.weights)
+        payload = {"label": label_of(prompt), **payload, **_expected(timeline, seconds)}
+        found = [
+            self._copied(name, path) if name.endswith("_pose") else _hashed(name, path) for name, path in (files or {}).items()
+        ]
+        said: dict[str, Json] = {"unmatched": list(timeline.unmatched), "corrected": [list(c) for c in timeline.corrected]}
+        return JobSpec(
+            workflow=SHOT,
+            payload=payload,
+            inputs=tuple(found),
+            id=str(uuid.uuid4()),
+            label=str(payload["label"]),
+            metadata={**(metadata or {}), **{name: words for name, words in said.items() if words}},
+            **fields,
+        )
+
     def _copied(self, name: str, path: Path) -> InputRef:
         found = _hashed(name, path)
         if found.size > _COPIED_MOST:
@@ -245,6 +288,15 @@ class App:
             return Ack(id=command.id, ok=False, code=error.code, message=error.message)
 
 
+def label_of(prompt: str) -> str:
+    """What a prompt's job is called: its words, as many as a list has room for."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in prompt).split())
+    if len(text) <= _LABEL:
+        return text
+    cut = text[:_LABEL]
+    return f"{cut.rsplit(' ', 1)[0] if ' ' in cut else cut} …"
+
+
 class JobLogs:
     """The logs of the jobs that were written to lately. What children print on their own, two lines a frame, is in the children's
     part of the engine's log; it goes into the jobs' logs too only with `chatter`."""
@@ -265,6 +317,11 @@ class JobLogs:
                 if len(self._logs) > _LOGS_KEPT:
                     self._logs.popitem(last=False)
         log.write(level, message)
+
+
+def _expected(timeline: Timeline, seconds: float | None) -> dict[str, Json]:
+    length = motion_options.expected_seconds(timeline, seconds)
+    return {"clip_frames": max(1, round(length * motion_options.FPS)), "clip_fps": motion_options.FPS}
 
 
 def _ids(arguments: Mapping[str, Json]) -> list[str]:

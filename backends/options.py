@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of a clip job: types, ranges and defaults, read once from the payload. Knows no Blender, files or processes."""
+"""The options of a job from the motion on: types, ranges and defaults, read once from the payload.
+
+What makes the motion has options of its own (`generate.options`). Knows no Blender, files or processes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from enum import StrEnum
 from ..queue.contract import Json
 from ..queue.errors import MotionQueueError
 
-STEPS = ("read", "retarget", "render", "deliver")
+STEPS = ("read", "generate", "retarget", "render", "deliver")
+MOTION_STEPS = ("read", "generate")  # one of them makes motion.bvh
 MAX_FRAME = 1_048_574  # Blender's own last frame
 MAX_SIDE = 16_384  # pixels
 MIN_SIDE = 16
@@ -48,9 +52,9 @@ _DEFAULT_SAMPLES = {Engine.WORKBENCH: 1, Engine.EEVEE: 32, Engine.CYCLES: 32}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipOptions:
-    """What a clip job was asked for. Frames are 1-based and count in the clip as it was read, before any resampling."""
+    """What a job was asked for. Frames are 1-based and count in the clip as it was read, before any resampling."""
 
-    steps: tuple[str, ...] = STEPS
+    steps: tuple[str, ...] = ()  # in order; empty: all that the workflow has
     character: Character | None = None  # None: the input "character", else an armature of the input "scene", else the mannequin
     armature: str = ""  # which armature of the character file; needed when it has several
     camera: str = ""  # which camera of the scene file; empty: its active one
@@ -127,7 +131,9 @@ def _steps(value: Json) -> str:
     unknown = sorted({s for s in value if s not in STEPS})
     if unknown:
         return f"has no step called {', '.join(repr(s[:40]) for s in unknown[:4])}; there are {', '.join(STEPS)}"
-    return "needs 'read' for 'retarget'" if "retarget" in value and "read" not in value else ""
+    if "retarget" in value and not set(MOTION_STEPS) & set(value):
+        return "needs 'read' (of a clip) or 'generate' (of a prompt) for 'retarget'"
+    return "has both 'read' and 'generate'; a job has one motion" if set(MOTION_STEPS) <= set(value) else ""
 
 
 def _one_of(*allowed: str) -> Callable[[Json], str]:
@@ -199,7 +205,7 @@ _CHECKS: dict[str, Callable[[Json], str]] = {
     "output_dir": _text(MAX_PATH),
     "label": _text(MAX_NAME),
     "trust_scripts": _flag,
-    # Not asked for but found out, for predictions: what the clip declares.
+    # Not asked for but found out, for predictions: what the clip declares, or what a prompt leads one to expect.
     "clip_frames": _whole(1, 10**9),
     "clip_fps": _rate,
 }

@@ -18,6 +18,7 @@ from ...motion.humanoid import JointMap, find_joints
 from ...motion.skeleton import Motion
 from ...queue.contract import Json
 from . import representation as rep
+from .edits import Edits, apply
 from .network import STRIDE, Floats, Ints, Networks
 from .ops import NumpyOps, Ops, TorchOps
 from .plan import TOKEN_SECONDS, Part, Plan, make_plan
@@ -39,6 +40,7 @@ class GenerateOptions:
     seed: int = 1
     sampling: Sampling = field(default_factory=Sampling)
     foot_lock: bool = True
+    edits: Edits = field(default_factory=Edits)  # made once the motion is clean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +66,10 @@ class Generated:
 class Generator:
     """The model, loaded once, for any number of prompts."""
 
-    def __init__(self, networks: Networks, actions: tuple[str, ...]) -> None:
+    def __init__(self, networks: Networks, actions: tuple[str, ...], *, name: str = "") -> None:
         self._networks = networks
         self.actions = actions
+        self.name = name  # of the model's configuration, for people
         skeleton = rep.skeleton()
         self._joints: JointMap = find_joints(skeleton.names, skeleton.parents, skeleton.rest_positions())
 
@@ -78,7 +81,12 @@ class Generator:
         """
         ops: Ops = NumpyOps() if device == "numpy" else TorchOps(device)
         read = read_weights(weights)
-        return cls(Networks(read, ops), read.actions)
+        return cls(Networks(read, ops), read.actions, name=read.name)
+
+    @property
+    def where(self) -> str:
+        """What computes, for people."""
+        return self._networks.ops.name
 
     def read(self, prompt: str) -> Timeline:
         """What the prompt asks for. Raises `MotionQueueError` where nothing of it can be used."""
@@ -90,7 +98,10 @@ class Generator:
         return make_plan(timeline, expected, seconds)
 
     def generate(self, prompt: str, options: GenerateOptions | None = None, *, progress: Progress | None = None) -> Generated:
-        """A motion for the prompt. The same prompt, options and weights make the same motion."""
+        """A motion for the prompt. The same prompt, options and weights make the same motion.
+
+        Raises `MotionQueueError`: the codes of `read_prompt`, invalid_duration; `MotionError("bad_edit")`.
+        """
         options = options or GenerateOptions()
         tell: Progress = progress or (lambda share, stage: None)
         timeline = self.read(prompt)
@@ -102,16 +113,19 @@ class Generator:
         raw = rep.to_motion(rep.decode(features))
         tell(0.95, "Cleaning")
         cleaned = clean(raw, self._joints, metre=100.0, up=1, foot_lock=options.foot_lock, cutoff=_JITTER_CUTOFF)
+        if options.edits:
+            tell(0.97, "Editing")
+        motion = apply(cleaned.motion, options.edits, self._joints)
         tell(1.0, "Done")
         report = GenerateReport(
             seed=options.seed,
-            seconds=len(cleaned.motion) / rep.FPS,
+            seconds=len(motion) / rep.FPS,
             agreement=agreement,
             path_error=path_error,
             turn_error=turn_error,
             cleaning=cleaned.report,
         )
-        return Generated(motion=cleaned.motion, timeline=timeline, plan=plan, report=report)
+        return Generated(motion=motion, timeline=timeline, plan=plan, report=report)
 
     def _codes(self, plan: Plan, options: GenerateOptions, tell: Progress) -> tuple[Ints, float]:
         """Codes [T, levels] of the whole plan, window by window, each shown the end of the one before."""

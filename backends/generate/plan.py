@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from ...motion.quat import Array
 from ...queue.errors import MotionQueueError
 from .network import CONTROLS, STRIDE, Expected, Floats
+from .options import MAX_SECONDS, MIN_SECONDS
 from .representation import FPS
 from .timeline import Segment, Timeline
 
 TOKEN_SECONDS = STRIDE / FPS
-MIN_SECONDS = 1.0
-MAX_SECONDS = 60.0
 _LONGEST_GUESS = 6.0  # seconds of one part that nobody gave a length
 _TURN_PER_SECOND = np.radians(70.0)  # how fast people turn who are only told to turn
 _EASE = 2.0  # tokens over which one part's path becomes the next one's

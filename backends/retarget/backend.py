@@ -9,7 +9,7 @@ from ...queue.contract import Estimate, Health, Json, StepContext, StepRequest, 
 from ...queue.errors import MotionQueueError
 from .. import step_files
 from ..children import ChildPool
-from ..options import Character, ClipOptions
+from ..options import MOTION_STEPS, Character, ClipOptions
 from ..protocol import ChildKind
 
 NAME = "retarget"
@@ -40,7 +40,7 @@ class RetargetBackend:
             "clip": str(step_files.artefact_path(request, context, "motion.bvh")),
             "character": character,
             "armature": options.armature,
-            "fps": float(dict(request.results.get("read") or {}).get("fps") or 0.0),
+            "fps": float(motion_data(request.results).get("fps") or 0.0),
             "name": options.label or "Motion",
             "blend": str(work / BLEND),
             "fbx": str(work / FBX),
@@ -62,11 +62,16 @@ class RetargetBackend:
         return blender_health(self._pool)
 
 
+def motion_data(results: Mapping[str, Json]) -> Mapping[str, Json]:
+    """What the step that made motion.bvh says of it (frames, fps, …); empty before it has."""
+    return next((dict(found) for step in MOTION_STEPS if (found := results.get(step))), {})
+
+
 def clip_frames(payload: Mapping[str, Json], results: Mapping[str, Json]) -> int:
-    """How many frames there will be, as far as is known: read, else declared by the clip and asked for, else four seconds."""
-    read = dict(results.get("read") or {})
-    if read.get("frames"):
-        return int(read["frames"])
+    """How many frames there will be, as far as is known: made, else declared by the clip and asked for, else four seconds."""
+    made = motion_data(results)
+    if made.get("frames"):
+        return int(made["frames"])
     declared = payload.get("clip_frames")
     start, end = int(payload.get("frame_start") or 1), payload.get("frame_end")
     if isinstance(declared, int) and declared > 0:

@@ -16,7 +16,7 @@ from motion_queue.backends.deliver import folder_name, own_folder
 from motion_queue.backends.options import ClipOptions, validate
 from motion_queue.backends.render import contact, framing
 from motion_queue.backends.render.frames import FrameFolder
-from motion_queue.backends.workflows import shot_workflow
+from motion_queue.backends.workflows import clip_workflow
 from motion_queue.queue.errors import MotionQueueError
 
 _PNG = b"\x89PNG\r\n\x1a\n" + bytes(20) + b"IEND\xaeB`\x82"
@@ -66,7 +66,7 @@ def test_any_payload_is_either_refused_by_name_or_usable(payload: dict[str, Any]
 
 
 def test_a_subset_of_steps_needs_only_what_is_in_it() -> None:
-    plan = shot_workflow().plan
+    plan = clip_workflow().plan
     assert plan is not None
     steps = plan({"steps": ["render"]})
     assert [(s.name, s.needs) for s in steps] == [("render", ()), ("deliver", ())]

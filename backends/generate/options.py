@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a job may ask of generation besides the prompt: types, ranges and defaults, read once from the payload.
+
+Standard library only: it runs where jobs are submitted. Whether the prompt says anything is asked here too, of its reader; how a
+motion is made is not known here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from pathlib import Path
+
+from ...queue.contract import Json
+from ...queue.errors import MotionQueueError
+from .header import Header, read_header
+from .prompt import ACTIONS, MAX_CHARACTERS, read_prompt
+from .timeline import Timeline
+
+MIN_SECONDS = 1.0
+MAX_SECONDS = 60.0
+MAX_SEED = 2**32 - 1
+MAX_VARIATIONS = 100
+MAX_SAMPLING_STEPS = 100
+MAX_GUIDANCE = 20.0
+MAX_SPEED = 12.0  # metres a second
+MIN_SPEED = 0.05
+FPS = 30.0  # of what the model makes
+_MAX_PATH = 4_096
+_MAX_FRAME = 1_048_574
+
+
+class ModelDevice(StrEnum):
+    """Where the networks run."""
+
+    NUMPY = "numpy"  # this program's own Python, nothing else needed
+    CPU = "cpu"  # torch, on the processor
+    CUDA = "cuda"  # torch, on a graphics card
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionOptions:
+    """What a prompt's job was asked for, up to the motion. The inputs "start_pose" and "end_pose" are BVH files."""
+
+    prompt: str
+    seconds: float | None = None  # of the whole motion; None: what the prompt says, else an estimate
+    seed: int = 1
+    variation: int = 0  # added to the seed: 0, 1, 2 … of one prompt differ
+    guidance: float | None = None  # None: as the model was tuned; more: closer to the words, less varied
+    sampling_steps: int | None = None  # passes for the first level of codes; None: as the model was tuned
+    model_device: ModelDevice = ModelDevice.NUMPY
+    weights: str = ""  # path; empty: the shipped ones
+    fps: float | None = None  # None: the model's own 30
+    loop: bool = False
+    in_place: bool = False
+    speed: float | None = None  # metres a second on the way
+    bend: float | None = None  # degrees to the left, over the whole way
+    heading: float | None = None  # degrees to the left of +Z, which the motion faces at its beginning
+    start_pose_frame: int = 1  # of the input "start_pose", 1-based
+    end_pose_frame: int = 1
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Json]) -> MotionOptions:
+        """Read the options; fields of the payload that are no options are left alone. The prompt itself is not read.
+
+        Raises `MotionQueueError("invalid_options")`, with every wrong field in `details`.
+        """
+        problems = check_fields(payload)
+        if problems:
+            listed = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+            raise MotionQueueError("invalid_options", f"The motion's options cannot be used: {listed}.", details=problems)
+        values = {f.name: payload[f.name] for f in fields(cls) if payload.get(f.name) is not None}
+        if "model_device" in values:
+            values["model_device"] = ModelDevice(values["model_device"])
+        return cls(**values)
+
+    @property
+    def weights_path(self) -> Path | None:
+        return Path(self.weights) if self.weights else None
+
+    @property
+    def used_seed(self) -> int:
+        return (self.seed + self.variation) % (MAX_SEED + 1)
+
+
+def check_fields(payload: Mapping[str, Json]) -> dict[str, str]:
+    """Field → what is wrong with it; empty when all is well. The prompt is only checked for being a text."""
+    found = {name: check(payload[name]) for name, check in _CHECKS.items() if payload.get(name) is not None}
+    problems = {name: problem for name, problem in found.items() if problem}
+    if payload.get("prompt") is None:
+        problems["prompt"] = "is needed: say in words what the character does"
+    return problems
+
+
+def validate(payload: Mapping[str, Json]) -> dict[str, str]:
+    """As `check_fields`, and reads the prompt. Takes milliseconds, and no disk once the weights' header was read."""
+    problems = check_fields(payload)
+    if not problems:
+        try:
+            understood(payload["prompt"], seconds=payload.get("seconds"), weights=payload.get("weights") or "")
+        except MotionQueueError as error:
+            field = next(iter(error.details), "prompt")
+            problems[field if field in ("prompt", "seconds", "weights") else "prompt"] = f"{error.message} [{error.code}]"
+    return problems
+
+
+def understood(prompt: str, *, seconds: float | None = None, weights: str = "") -> Timeline:
+    """What the prompt asks for, as far as the model can do it.
+
+    Raises `MotionQueueError`: the codes of `read_prompt` and `read_header`, and invalid_duration for `seconds`.
+    """
+    if seconds is not None and (problem := _number(MIN_SECONDS, MAX_SECONDS)(seconds)):
+        raise MotionQueueError(
+            "invalid_duration",
+            f"A motion can be {MIN_SECONDS:g} to {MAX_SECONDS:g} seconds long, not {seconds}. Ask for such a length.",
+            details={"seconds": problem},
+        )
+    return read_prompt(prompt, vocabulary=vocabulary(weights))
+
+
+def vocabulary(weights: str = "") -> tuple[str, ...]:
+    """The words that the model was taught. Raises as `read_header`."""
+    return _header(weights).words
+
+
+def expected_seconds(timeline: Timeline, seconds: float | None = None) -> float:
+    """About how long the motion will be, for predictions: the model has the last word where nobody gave a length."""
+    if seconds is not None:
+        return seconds
+    return sum((ACTIONS[s.action].seconds if s.seconds is None else s.seconds) * s.repeats for s in timeline.segments)
+
+
+def variations(options: MotionOptions, count: int) -> list[MotionOptions]:
+    """The same prompt with `count` seeds, one after another. ValueError outside 1 to MAX_VARIATIONS."""
+    if not 1 <= count <= MAX_VARIATIONS:
+        raise ValueError(f"must be between 1 and {MAX_VARIATIONS}")
+    return [replace(options, variation=options.variation + i) for i in range(count)]
+
+
+def child_arguments(options: MotionOptions, *, target: Path, start_pose: str = "", end_pose: str = "") -> dict[str, Json]:
+    """What `child.run` takes, as JSON: the options, paths of the BVH files with the poses ("": none), and the path to write."""
+    values = {f.name: getattr(options, f.name) for f in fields(options)}
+    return {"options": values, "start_pose": start_pose, "end_pose": end_pose, "target": str(target)}
+
+
+def _header(weights: str) -> Header:
+    return read_header(Path(weights) if weights else None)
+
+
+def _text(limit: int) -> Callable[[Json], str]:
+    def check(value: Json) -> str:
+        if not isinstance(value, str):
+            return "must be a text"
+        return f"is longer than {limit:,} characters" if len(value) > limit else ""
+
+    return check
+
+
+def _path(value: Json) -> str:
+    if problem := _text(_MAX_PATH)(value):
+        return problem
+    return "must not contain control characters" if any(ord(c) < 32 or ord(c) == 127 for c in value) else ""
+
+
+def _number(low: float, high: float) -> Callable[[Json], str]:
+    def check(value: Json) -> str:
+        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+        return "" if good else f"must be a number from {low:g} to {high:g}"
+
+    return check
+
+
+def _whole(low: int, high: int) -> Callable[[Json], str]:
+    def check(value: Json) -> str:
+        good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        return "" if good else f"must be a whole number from {low} to {high}"
+
+    return check
+
+
+def _flag(value: Json) -> str:
+    return "" if isinstance(value, bool) else "must be true or false"
+
+
+def _device(value: Json) -> str:
+    return "" if isinstance(value, str) and value in tuple(ModelDevice) else f"must be one of {', '.join(ModelDevice)}"
+
+
+_CHECKS: dict[str, Callable[[Json], str]] = {
+    "prompt": _text(MAX_CHARACTERS),
+    "seconds": _number(MIN_SECONDS, MAX_SECONDS),
+    "seed": _whole(0, MAX_SEED),
+    "variation": _whole(0, MAX_SEED),
+    "guidance": _number(0.0, MAX_GUIDANCE),
+    "sampling_steps": _whole(1, MAX_SAMPLING_STEPS),
+    "model_device": _device,
+    "weights": _path,
+    "fps": _number(1.0, 480.0),
+    "loop": _flag,
+    "in_place": _flag,
+    "speed": _number(MIN_SPEED, MAX_SPEED),
+    "bend": _number(-360.0, 360.0),
+    "heading": _number(-360.0, 360.0),
+    "start_pose_frame": _whole(1, _MAX_FRAME),
+    "end_pose_frame": _whole(1, _MAX_FRAME),
+}
