@@ -31,7 +31,13 @@ HUMANML3D_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 1
 
 SNAPMOGEN_WIDTH = 296
 SNAPMOGEN_FPS = 30.0
-SNAPMOGEN_JOINTS = 24
+SNAPMOGEN_NAMES = (
+    "root", "spine_a", "spine_b", "spine_c", "neck_a", "neck_b", "head",
+    "l_clavicle", "l_upper_arm", "l_lower_arm", "l_hand", "r_clavicle", "r_upper_arm", "r_lower_arm", "r_hand",
+    "hips", "l_thigh", "l_shin", "l_ankle", "l_ball", "r_thigh", "r_shin", "r_ankle", "r_ball",
+)  # fmt: skip
+SNAPMOGEN_PARENTS = (-1, 0, 1, 2, 3, 4, 5, 3, 7, 8, 9, 3, 11, 12, 13, 0, 15, 16, 17, 18, 15, 20, 21, 22)
+SNAPMOGEN_JOINTS = len(SNAPMOGEN_NAMES)
 SNAPMOGEN_STEP = slice(1, 3)  # what the global motion refinement estimates anew
 _ROTATIONS, _PLACES = slice(4, 148), slice(148, 220)
 
@@ -49,6 +55,9 @@ class Landmarks(NamedTuple):
     left: Sequence[int]  # hip, clavicle
     right: Sequence[int]
     feet: Sequence[int]  # left ankle, left ball, right ankle, right ball
+
+
+SNAPMOGEN_LANDMARKS = Landmarks((16, 7), (20, 11), (18, 19, 22, 23))
 
 
 class Pose(NamedTuple):
@@ -90,14 +99,14 @@ def snapmogen_pose(features: Array) -> Pose:
     return Pose(quat.mul(turned[:, None], rotations), positions)
 
 
-def bone_offsets(pose: Pose, parents: Sequence[int], rest: Array) -> Array:
-    """Rest offsets [J, 3] under which the pose's rotations give its places, as long as those of `rest` [J, 3].
+def bone_offsets(pose: Pose, rest: Array) -> Array:
+    """Rest offsets [24, 3] under which the pose's rotations give its places, as long as those of `rest` [24, 3].
 
     Which way a bone points at rest differs between exports of the same body; the features themselves say it. Where they
     contradict themselves (a network's first epochs), the direction of `rest` stays.
     """
     offsets: Array = np.asarray(rest, dtype=np.float64).copy()
-    for joint, parent in enumerate(parents):
+    for joint, parent in enumerate(SNAPMOGEN_PARENTS):
         if parent < 0:
             continue
         seen = pose.positions[:, joint] - pose.positions[:, parent]
@@ -107,10 +116,10 @@ def bone_offsets(pose: Pose, parents: Sequence[int], rest: Array) -> Array:
     return offsets
 
 
-def place_bones(rotations: Array, root: Array, parents: Sequence[int], offsets: Array) -> Array:
-    """World places [F, J, 3] of a skeleton under world rotations [F, J, 4] with its root at `root` [F, 3]."""
-    positions = np.empty((len(rotations), len(parents), 3))
-    for joint, parent in enumerate(parents):
+def place_bones(rotations: Array, root: Array, offsets: Array) -> Array:
+    """World places [F, 24, 3] of bones under world rotations [F, 24, 4], their root at `root` [F, 3]."""
+    positions = np.empty((len(rotations), SNAPMOGEN_JOINTS, 3))
+    for joint, parent in enumerate(SNAPMOGEN_PARENTS):
         if parent < 0:
             positions[:, joint] = root
         else:
@@ -118,7 +127,7 @@ def place_bones(rotations: Array, root: Array, parents: Sequence[int], offsets: 
     return positions
 
 
-def encode_snapmogen(pose: Pose, landmarks: Landmarks) -> Array:
+def encode_snapmogen(pose: Pose) -> Array:
     """SnapMoGen features [F-1, 296] of a body of 24 joints, standing on its floor and facing +Z in the first frame.
 
     The global motion refinement wants them taken anew from a decoded motion. `MotionError` bad_features under two frames.
@@ -128,10 +137,10 @@ def encode_snapmogen(pose: Pose, landmarks: Landmarks) -> Array:
         raise MotionError(
             "bad_features", f"SnapMoGen features need at least 2 frames of 24 joints, not places {positions.shape}."
         )
-    feet = list(landmarks.feet)
+    feet = list(SNAPMOGEN_LANDMARKS.feet)
     heights = np.sort(positions[:, feet, 1], axis=None)
     positions[..., 1] -= heights[: max(1, int(len(heights) * _LOWEST))].mean()
-    yaw = heading(positions, landmarks, smooth=_HEADING_WIDTH)
+    yaw = heading(positions, SNAPMOGEN_LANDMARKS, smooth=_HEADING_WIDTH)
     rotations = quat.mul(_about_y(-yaw[:1])[:, None], rotations)
     positions = quat.rotate(_about_y(-yaw[:1])[:, None], positions)
     back = _about_y(yaw[0] - yaw)[:, None]

@@ -8,8 +8,6 @@ straight from its neighbours in time. SnapMoGen gives rotations, which are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from . import quat
@@ -19,6 +17,8 @@ from .features import (
     HUMANML3D_NAMES,
     HUMANML3D_PARENTS,
     SNAPMOGEN_FPS,
+    SNAPMOGEN_NAMES,
+    SNAPMOGEN_PARENTS,
     bone_offsets,
     humanml3d_positions,
     snapmogen_pose,
@@ -52,16 +52,22 @@ def humanml3d_motion(features: Array) -> Motion:
     return motion_from_places(humanml3d_positions(features), HUMANML3D_FPS)
 
 
-def snapmogen_motion(features: Array, names: Sequence[str], parents: Sequence[int], rest: Array) -> Motion:
+def snapmogen_motion(features: Array, rest: Array) -> Motion:
     """A motion at 30 frames a second of SnapMoGen features [F, 296] on its 24 joints; `rest` [24, 3] gives the bones' lengths.
 
     `MotionError` bad_features.
     """
     pose = snapmogen_pose(features)
-    offsets = bone_offsets(pose, parents, rest)
+    offsets = bone_offsets(pose, rest)
     offsets[0] = 0.0
     return _motion(
-        tuple(names), np.asarray(parents), offsets, pose.rotations, pose.positions[:, 0], SNAPMOGEN_FPS, SNAPMOGEN_CENTIMETRES
+        SNAPMOGEN_NAMES,
+        np.asarray(SNAPMOGEN_PARENTS),
+        offsets,
+        pose.rotations,
+        pose.positions[:, 0],
+        SNAPMOGEN_FPS,
+        SNAPMOGEN_CENTIMETRES,
     )
 
 

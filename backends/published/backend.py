@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...motion.bvh import read_bvh
 from ...motion.errors import MotionError
-from ...motion.features import SNAPMOGEN_JOINTS
+from ...motion.features import SNAPMOGEN_NAMES, SNAPMOGEN_PARENTS
 from ...queue.contract import Estimate, Health, Json, StepContext, StepRequest, StepResult
 from ...queue.errors import MotionQueueError
 from .. import step_files
@@ -24,8 +23,8 @@ NAME = "published_model"
 ARTEFACT = "motion.bvh"
 _FEATURES = "features.npz"
 _KEEP_MB = 8_000.0  # a warm child holds its networks: 1 to 2 GB, and torch's own memory beside a graphics card
-_SECONDS = {Which.MOMASK: 8.0, Which.MOMASK_PLUS: 12.0}  # a first guess, on two cores
-_MEMORY_MB = {Which.MOMASK: 1_800.0, Which.MOMASK_PLUS: 1_600.0}
+_SECONDS = {Which.MOMASK: 11.0, Which.MOMASK_PLUS: 10.0}  # a first guess, on two cores; three quarters of it to load
+_MEMORY_MB = {Which.MOMASK: 2_800.0, Which.MOMASK_PLUS: 1_200.0}  # at most, while CLIP is read; half of it later
 
 
 class PublishedBackend:
@@ -70,12 +69,12 @@ def generate(pool: ChildPool, model: PublishedModel, wanted: MotionRequest, targ
     cuda_out_of_memory (details["device"]: try again with the device cpu), bad_features.
     """
     check.require(model)
-    body = _skeleton(model)
+    bones = _bones(model)
     features = target.with_name(_FEATURES)
     steps = wanted.steps or model.which.steps
     arguments = {
         **_network_arguments(model, wanted.device),
-        **body.for_refinement(),
+        **bones,
         "prompt": wanted.prompt,
         "frames": wanted.frames(model.which),
         "steps": steps,
@@ -87,7 +86,7 @@ def generate(pool: ChildPool, model: PublishedModel, wanted: MotionRequest, targ
         made = pool.run(
             ChildKind.PYTHON, "generate", arguments, context, memory_limit_mb=model.memory_limit_mb, program=program(model)
         )
-        clip = {"which": str(model.which), "features": str(features), "target": str(target), **body.for_clip()}
+        clip = {"which": str(model.which), "features": str(features), "target": str(target), **bones}
         data = pool.run(ChildKind.PYTHON, "backends.published.child:convert", clip, context)
     finally:
         features.unlink(missing_ok=True)
@@ -130,48 +129,28 @@ def _network_arguments(model: PublishedModel, device: ModelDevice | None) -> dic
     return {**values, "refinement": model.refinement_name, "statistics": str(model.statistics_path.resolve())}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Body:
-    """MoMask++'s skeleton, as the checkout has it; empty for MoMask, whose joints are known."""
+def _bones(model: PublishedModel) -> dict[str, Json]:
+    """The rest offsets of MoMask++'s skeleton, as the checkout has it in a small file; nothing for MoMask, which says it itself.
 
-    names: tuple[str, ...] = ()
-    parents: tuple[int, ...] = ()
-    offsets: Sequence[Sequence[float]] = ()
-    landmarks: Mapping[str, list[int]]
-
-    def for_clip(self) -> dict[str, Json]:
-        return {"names": list(self.names), "parents": list(self.parents), "offsets": list(self.offsets)} if self.names else {}
-
-    def for_refinement(self) -> dict[str, Json]:
-        return {"parents": list(self.parents), "offsets": list(self.offsets), **self.landmarks} if self.names else {}
-
-
-_LANDMARKS = {  # left hip and clavicle, right ones, both ankles and balls
-    "left": ("L_legUpper0001_bind_JNT", "L_clavicle_bind_JNT"),
-    "right": ("R_legUpper0001_bind_JNT", "R_clavicle_bind_JNT"),
-    "feet": ("L_foot0001_bind_JNT", "L_foot0002_bind_JNT", "R_foot0001_bind_JNT", "R_foot0002_bind_JNT"),
-}
-
-
-def _skeleton(model: PublishedModel) -> _Body:
-    """Read it: a file of a few kilobytes. `MotionQueueError` published_checkout_foreign."""
+    `MotionQueueError` published_checkout_foreign.
+    """
     if model.which is Which.MOMASK:
-        return _Body(landmarks={})
+        return {}
     path = Path(model.checkout).expanduser() / check.SKELETON
     try:
         skeleton = read_bvh(path).skeleton
-        if len(skeleton) != SNAPMOGEN_JOINTS:
-            raise MotionError("bad_features", f"it has {len(skeleton)} joints, not {SNAPMOGEN_JOINTS}")
-        landmarks = {key: [skeleton.names.index(name) for name in names] for key, names in _LANDMARKS.items()}
-    except (MotionError, ValueError) as error:
-        raise MotionQueueError(
-            "published_checkout_foreign",
-            f"{path} is not the skeleton of MoMask++ ({error}). Take a fresh checkout of SnapMoGen.",
-            details={"checkout": str(check.SKELETON)},
-        ) from error
-    return _Body(
-        names=skeleton.names,
-        parents=tuple(int(p) for p in skeleton.parents),
-        offsets=[[float(v) for v in row] for row in skeleton.offsets],
-        landmarks=landmarks,
+    except MotionError as error:
+        raise _foreign(path, str(error)) from error
+    sides = [name[:2].lower() if name[:2] in {"L_", "R_"} else "" for name in skeleton.names]
+    wanted = [name[:2] if name[:2] in {"l_", "r_"} else "" for name in SNAPMOGEN_NAMES]
+    if tuple(skeleton.parents) != SNAPMOGEN_PARENTS or sides != wanted:
+        raise _foreign(path, f"its {len(skeleton)} joints hang together in another way")
+    return {"offsets": [[float(v) for v in row] for row in skeleton.offsets]}
+
+
+def _foreign(path: Path, why: str) -> MotionQueueError:
+    return MotionQueueError(
+        "published_checkout_foreign",
+        f"{path} is not the skeleton of MoMask++ ({why}). Take a fresh checkout of SnapMoGen.",
+        details={"checkout": str(check.SKELETON)},
     )

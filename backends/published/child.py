@@ -19,7 +19,7 @@ _MAX_BYTES = 64 * 2**20
 
 
 def convert(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
-    """Arguments: which, features (.npz), target (.bvh); for MoMask++ also names, parents, offsets of its skeleton.
+    """Arguments: which, features (.npz), target (.bvh); for MoMask++ also offsets, of its bones at rest.
 
     Raises `MotionError` bad_features, `MotionQueueError` published_output_unreadable.
     """
@@ -38,7 +38,7 @@ def convert(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         motion = humanml3d_motion(features)
     else:
         offsets = np.asarray(arguments["offsets"], dtype=np.float64)
-        motion = snapmogen_motion(features, arguments["names"], arguments["parents"], offsets)
+        motion = snapmogen_motion(features, offsets)
     context.check()
     Path(arguments["target"]).write_bytes(write_bvh(motion))
     return {

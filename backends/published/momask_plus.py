@@ -18,7 +18,6 @@ from ...motion.features import (
     SNAPMOGEN_FPS,
     SNAPMOGEN_STEP,
     SNAPMOGEN_WIDTH,
-    Landmarks,
     Pose,
     bone_offsets,
     encode_snapmogen,
@@ -62,7 +61,8 @@ def generate(arguments: Values, job: Any) -> Values:
     """Sample one motion and write its features [F, 296] to `target` (.npz, "features").
 
     Arguments: checkpoints, transformer, refinement, statistics (the folder of mean.npy, std.npy), text_encoder (the T5 folder),
-    device; prompt, frames, steps, guidance, seed, target; parents, offsets, left, right, feet of the checkout's skeleton.
+    device; prompt, frames, steps, guidance, seed, target; offsets (rest offsets [24, 3] of the checkout's
+    skeleton).
     """
     networks = _networks(arguments, job)
     torch = networks.torch
@@ -99,11 +99,9 @@ def generate(arguments: Values, job: Any) -> Values:
 def _anew(features: Any, arguments: Values) -> Any:
     """The features of the body that these features describe, on fixed bones: what the refinement was trained on."""
     pose = snapmogen_pose(features)
-    parents = [int(p) for p in arguments["parents"]]
-    offsets = bone_offsets(pose, parents, np.asarray(arguments["offsets"], dtype=np.float64))
-    places = place_bones(pose.rotations, pose.positions[:, 0], parents, offsets)
-    landmarks = Landmarks(arguments["left"], arguments["right"], arguments["feet"])
-    return encode_snapmogen(Pose(pose.rotations, places), landmarks)
+    offsets = bone_offsets(pose, np.asarray(arguments["offsets"], dtype=np.float64))
+    places = place_bones(pose.rotations, pose.positions[:, 0], offsets)
+    return encode_snapmogen(Pose(pose.rotations, places))
 
 
 def _networks(arguments: Values, job: Any) -> Networks:

@@ -240,6 +240,7 @@ def main() -> None:
     os.dup2(2, 1)
     which, checkout, config = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     os.environ.update(_SURROUNDINGS)
+    sys.dont_write_bytecode = True  # the checkout is the user's: leave nothing in it
     code = 1
     try:
         if config["low_priority"]:

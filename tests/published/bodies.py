@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from motion_queue.motion import kinematics, quat
-from motion_queue.motion.features import HUMANML3D_NAMES, HUMANML3D_PARENTS, Landmarks, heading, place_bones
+from motion_queue.motion.features import HUMANML3D_NAMES, HUMANML3D_PARENTS, SNAPMOGEN_PARENTS, Landmarks, heading, place_bones
 from motion_queue.motion.quat import Array
 from motion_queue.motion.skeleton import Motion, Skeleton
 
@@ -116,13 +116,6 @@ def facing_forward(body: Body, yaw: float) -> Body:
 
 # ---- a body in SnapMoGen's order of joints ----
 
-NAMES_24 = (
-    "root", "spine_a", "spine_b", "spine_c", "neck_a", "neck_b", "head",
-    "l_clavicle", "l_upper_arm", "l_lower_arm", "l_hand", "r_clavicle", "r_upper_arm", "r_lower_arm", "r_hand",
-    "hips", "l_thigh", "l_shin", "l_ankle", "l_ball", "r_thigh", "r_shin", "r_ankle", "r_ball",
-)  # fmt: skip
-PARENTS_24 = (-1, 0, 1, 2, 3, 4, 5, 3, 7, 8, 9, 3, 11, 12, 13, 0, 15, 16, 17, 18, 15, 20, 21, 22)
-LANDMARKS_24 = Landmarks((16, 7), (20, 11), (18, 19, 22, 23))
 _FROM_22 = (
     "pelvis", "spine1", "spine2", "spine3", "neck", "neck", "head", "l_collar", "l_shoulder", "l_elbow", "l_wrist", "r_collar",
     "r_shoulder", "r_elbow", "r_wrist", "pelvis", "l_hip", "l_knee", "l_ankle", "l_foot", "r_hip", "r_knee", "r_ankle", "r_foot",
@@ -133,7 +126,7 @@ UNIT = 50.0  # of SnapMoGen in a metre
 def as_24(body: Body, offsets: Array) -> Body:
     """The same body with 24 joints in SnapMoGen's unit, on bones with those rest `offsets` [24, 3]."""
     rotations = body.rotations[:, [AT[name] for name in _FROM_22]]
-    return Body(rotations, place_bones(rotations, body.positions[:, 0] * UNIT, PARENTS_24, offsets))
+    return Body(rotations, place_bones(rotations, body.positions[:, 0] * UNIT, offsets))
 
 
 def offsets_24() -> Array:
@@ -143,5 +136,5 @@ def offsets_24() -> Array:
         rest[joint] = OFFSETS[joint] + (rest[parent] if parent >= 0 else 0.0)
     places = rest[[AT[name] for name in _FROM_22]]
     places[5] = 0.5 * (places[4] + places[6])
-    offsets = np.array([places[j] - places[p] if p >= 0 else np.zeros(3) for j, p in enumerate(PARENTS_24)])
+    offsets = np.array([places[j] - places[p] if p >= 0 else np.zeros(3) for j, p in enumerate(SNAPMOGEN_PARENTS)])
     return np.asarray(offsets * UNIT)

@@ -59,7 +59,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Which], Ins
     made: dict[Which, Installed] = {}
 
     def get(which: Which) -> Installed:
-        checkout = os.environ.get(VARIABLES[which])
+        checkout = os.environ.get(VARIABLES[which], "")
         if not checkout:
             pytest.skip(f"{which.label} is not beside this checkout: {VARIABLES[which]} names none")
         if which not in made:

@@ -132,7 +132,7 @@ def momask(checkout: Path, out: Path, small: bool) -> None:
 
 def momask_plus(checkout: Path, out: Path, small: bool) -> None:
     import torch  # noqa: PLC0415
-    import yaml  # noqa: PLC0415
+    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415
     from config.load_config import load_config  # noqa: PLC0415
     from model.cnn_networks import GlobalRegressor  # noqa: PLC0415
     from model.transformer.transformer import MoMaskPlus  # noqa: PLC0415

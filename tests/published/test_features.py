@@ -13,6 +13,8 @@ from motion_queue.motion.bvh import read_bvh, write_bvh
 from motion_queue.motion.errors import MotionError
 from motion_queue.motion.features import (
     HUMANML3D_WIDTH,
+    SNAPMOGEN_LANDMARKS,
+    SNAPMOGEN_NAMES,
     SNAPMOGEN_WIDTH,
     Pose,
     encode_snapmogen,
@@ -22,14 +24,12 @@ from motion_queue.motion.features import (
 )
 from motion_queue.motion.from_features import humanml3d_motion, motion_from_places, snapmogen_motion
 from motion_queue.motion.quat import Array
+from motion_queue.motion.retarget import map_motion
 
 from .bodies import (
     AT,
     LANDMARKS_22,
-    LANDMARKS_24,
     LIMBS,
-    NAMES_24,
-    PARENTS_24,
     UNIT,
     Body,
     Z,
@@ -126,15 +126,13 @@ def test_bones_have_one_length_though_the_model_s_have_not() -> None:
 def check_snapmogen(body: Body, rest: Array | None = None) -> None:
     offsets = offsets_24()
     source = as_24(body, offsets)
-    features = encode_snapmogen(Pose(*source), LANDMARKS_24)
+    features = encode_snapmogen(Pose(*source))
     assert features.shape == (len(body.positions) - 1, SNAPMOGEN_WIDTH)
-    motion = read_bvh(
-        write_bvh(snapmogen_motion(features.astype(np.float32), NAMES_24, PARENTS_24, offsets if rest is None else rest))
-    )
-    order = [motion.skeleton.names.index(name) for name in NAMES_24]
+    motion = read_bvh(write_bvh(snapmogen_motion(features.astype(np.float32), offsets if rest is None else rest)))
+    order = [motion.skeleton.names.index(name) for name in SNAPMOGEN_NAMES]
     rotations, positions = kinematics.world(motion)
-    wanted = facing_forward(source, float(heading(source.positions, LANDMARKS_24, smooth=5.0)[0]))
-    feet = np.sort(wanted.positions[:, list(LANDMARKS_24.feet), 1], axis=None)
+    wanted = facing_forward(source, float(heading(source.positions, SNAPMOGEN_LANDMARKS, smooth=5.0)[0]))
+    feet = np.sort(wanted.positions[:, list(SNAPMOGEN_LANDMARKS.feet), 1], axis=None)
     floor = feet[: int(len(feet) * 0.1)].mean()
     assert degrees(rotations[:, order], wanted.rotations[:-1]).max() < 1.0
     centimetres = 100.0 / UNIT
@@ -163,9 +161,9 @@ def test_features_of_noise_give_a_finite_motion() -> None:
     rng = np.random.default_rng(3)
     motion = humanml3d_motion(rng.normal(0.0, 1.0, (50, HUMANML3D_WIDTH)))
     assert np.all(np.isfinite(motion.rotations)) and len(write_bvh(motion)) > 1000
-    motion = snapmogen_motion(rng.normal(0.0, 1.0, (50, SNAPMOGEN_WIDTH)), NAMES_24, PARENTS_24, offsets_24())
+    motion = snapmogen_motion(rng.normal(0.0, 1.0, (50, SNAPMOGEN_WIDTH)), offsets_24())
     assert np.all(np.isfinite(motion.rotations)) and len(write_bvh(motion)) > 1000
-    motion = snapmogen_motion(np.zeros((3, SNAPMOGEN_WIDTH)), NAMES_24, PARENTS_24, offsets_24())
+    motion = snapmogen_motion(np.zeros((3, SNAPMOGEN_WIDTH)), offsets_24())
     assert np.all(np.isfinite(motion.rotations))
     motion = humanml3d_motion(np.zeros((3, HUMANML3D_WIDTH)))
     assert np.all(np.isfinite(motion.rotations)) and len(write_bvh(motion)) > 1000
@@ -192,3 +190,15 @@ def test_features_that_are_none_are_refused(features: Array) -> None:
     assert caught.value.code == "bad_features"
     with pytest.raises(MotionError):
         snapmogen_pose(features)
+
+
+def test_both_skeletons_are_read_as_bodies_with_their_sides_told_apart() -> None:
+    body = animated("back turned")
+    for motion in (
+        humanml3d_motion(encode_humanml3d(body)),
+        snapmogen_motion(encode_snapmogen(Pose(*as_24(body, offsets_24()))), offsets_24()),
+    ):
+        found = {name: motion.skeleton.names[joint] for name, joint in map_motion(motion).joints.items()}
+        assert (
+            found["head"] == "head" and found["l_knee"] in {"l_knee", "l_shin"} and found["r_elbow"] in {"r_elbow", "r_lower_arm"}
+        )
