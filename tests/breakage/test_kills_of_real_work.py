@@ -70,7 +70,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _jobs(state: Path) -> Jobs:
-    return load(state / "journal").recovered.jobs
+    return {job_id: dict(job) for job_id, job in load(state / "journal").recovered.jobs.items()}
 
 
 def _step(state: Path, name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_a_folder_without_the_pack_is_named(tmp_path: Path) -> None:
 
 
 def test_the_benchmark_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"requirements\.txt") as caught:
         generate.run([])
     assert caught.value.code == "bench_module_missing"

@@ -56,7 +56,7 @@ def test_walking_forward_is_forward_and_turning_left_is_positive() -> None:
     angle = np.linspace(0.0, 1.0, frames)
     rotations[:, 0] = quat.from_axis_angle(np.array([0.0, 1.0, 0.0]), angle)
     step = np.stack([np.sin(angle), np.zeros(frames), np.cos(angle)], axis=-1) * 0.04
-    features = rep.encode(rep.Body(rotations=rotations, root=np.cumsum(step, axis=0) + [0.0, 0.95, 0.0]))
+    features = rep.encode(rep.Body(rotations=rotations, root=np.cumsum(step, axis=0) + np.array([0.0, 0.95, 0.0])))
     middle = features[20:40]
     assert middle[:, rep.VELOCITY][:, 1] == pytest.approx(0.04, abs=2e-3)
     assert middle[:, rep.VELOCITY][:, 0] == pytest.approx(0.0, abs=2e-3)

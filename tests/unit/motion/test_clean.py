@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,7 +227,7 @@ def test_bad_input_is_refused_by_name() -> None:
     clip = walk()
     broken = clip.rotations.copy()
     broken[3, 2] = np.nan
-    cases = [
+    cases: list[tuple[Motion, dict[str, Any], str]] = [
         (replace(clip, rotations=broken), {}, "not_finite"),
         (replace(clip, rotations=clip.rotations[:0], positions=clip.positions[:0]), {}, "no_frames"),
         (clip, {"metre": 0.0}, "bad_motion"),
