@@ -11,7 +11,7 @@ import pytest
 from unit.bench import bodies
 
 from motion_queue.scripts.bench import generate
-from motion_queue.scripts.bench.generate_eval import body, checks, pack, prompts
+from motion_queue.scripts.bench.generate_eval import body, checks, pack, prompts, studies
 from motion_queue.scripts.cli.exit_codes import InputError
 from motion_queue.scripts.make_sample import walk
 
@@ -92,7 +92,6 @@ def test_a_body_that_leaves_the_floor_jumps_and_one_that_floats_does_not() -> No
 
 
 def test_prompts_are_chosen_by_name_or_number() -> None:
-    studies = pytest.importorskip("motion_queue.scripts.bench.generate_eval.studies")
     assert [c.name for c in studies.chosen(["1", "jump"])] == ["walk forward", "jump"]
     assert len(studies.chosen([])) == 20
     with pytest.raises(InputError) as caught:
@@ -118,7 +117,7 @@ def test_the_benchmark_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
     assert caught.value.code == "bench_module_missing"
 
 
-@pytest.mark.skipif(not (_PACK / "motions.npz").is_file(), reason="needs the motion pack beside the checkout")
+@pytest.mark.skipif(not (_PACK / "motions.npz").is_file(), reason="the motion data is not beside this checkout")
 def test_checks_pass_real_clips_that_do_it_and_few_others() -> None:
     clips = pack.read(_PACK)
     done = [check.passes(t) for check in prompts.all_checks() for _, t in prompts.real_cases(check, clips)]

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-
 from unit.bench import bodies
 
 from motion_queue.scripts.bench.generate_eval import features
