@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from unit.bench import bodies
 
 from motion_queue.scripts.bench.generate_eval import features
 from motion_queue.scripts.train import evaluators
 from motion_queue.scripts.train.evaluators import Example, Settings
+from motion_queue.tests.unit.bench import bodies
 
 _QUICK = Settings(epochs=40)
 _KINDS = (
