@@ -107,8 +107,6 @@ class Child:
 
     def run(self) -> None:
         faulthandler.enable(file=sys.stderr)
-        for work in (self._read, self._beat):
-            threading.Thread(target=work, daemon=True).start()
         self._channel.send(
             {
                 "type": "hello",
@@ -118,6 +116,8 @@ class Child:
                 "blender": "",
             }
         )
+        for work in (self._read, self._beat):
+            threading.Thread(target=work, daemon=True).start()
         while True:
             found = self._inbox.get()
             if found is None:
@@ -159,22 +159,28 @@ class Child:
         return {"type": "result", "job": job.name, "value": value}
 
     def _read(self) -> None:
-        """Take the parent's messages. When there are no more, the parent is gone, and so is this process."""
-        rest = b""
-        while True:
-            data = os.read(0, _CHUNK)
-            if not data:
-                os._exit(0)
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                message = json.loads(line.partition(_SEPARATOR)[2])
-                if message["type"] == "run":
-                    self._current = Job(self._channel, message["job"])  # from here on it can be stopped
-                    self._inbox.put((message, self._current))
-                elif message["type"] == "quit":
-                    self._inbox.put(None)
-                elif message["type"] == "stop":
-                    self._stop(message["job"])
+        """Take the parent's messages. When there are no more, or unreadable ones, nobody is left to work for."""
+        try:
+            rest = b""
+            while True:
+                data = os.read(0, _CHUNK)
+                if not data:
+                    break
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    self._take(json.loads(line.partition(_SEPARATOR)[2]))
+        except (OSError, ValueError, KeyError) as error:
+            print(f"The parent's pipe is unusable: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(0)
+
+    def _take(self, message: Values) -> None:
+        if message["type"] == "run":
+            self._current = Job(self._channel, message["job"])  # from here on it can be stopped
+            self._inbox.put((message, self._current))
+        elif message["type"] == "quit":
+            self._inbox.put(None)
+        elif message["type"] == "stop":
+            self._stop(message["job"])
 
     def _stop(self, name: str) -> None:
         job = self._current

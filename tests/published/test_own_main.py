@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import threading
 import time
@@ -105,6 +107,21 @@ def test_a_warm_child_is_not_ended_because_the_queue_s_own_python_is_another(poo
         pool.reap_idle()
         pids.append(context.workers[0][1])
     assert pids[0] == pids[1]
+
+
+@pytest.mark.parametrize("last", [b"", b"\x1e{no json\n"], ids=["gone", "garbage"])
+def test_a_child_ends_with_its_parent(tmp_path: Path, last: bytes) -> None:
+    config = json.dumps({"low_priority": True, "heartbeat": 0.1, "hang_after": 60.0})
+    child = subprocess.Popen([*started(tmp_path).command, config], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None and child.stdout is not None
+    assert json.loads(child.stdout.readline().lstrip(b"\x1e"))["type"] == "hello"
+    child.stdin.write(last)
+    child.stdin.flush()
+    if not last:
+        child.stdin.close()
+    assert child.wait(BOUND) == 0
+    child.stdout.close()
+    child.stdin.close()
 
 
 def test_a_child_of_a_python_that_cannot_start_says_why(pool: ChildPool, tmp_path: Path) -> None:
