@@ -49,6 +49,7 @@ from .protocol import (
 )
 
 _SCRIPT = Path(__file__).resolve().parent / "child_main.py"
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _CHUNK = 65536
 _TAIL_LINES = 40
 _LINE_LIMIT = 2_000  # characters of one line of a child's own output
@@ -321,6 +322,10 @@ class Worker:
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "MOTION_QUEUE_CHILD": "1"}
+        if self.flavour.kind is ChildKind.PYTHON and self.flavour.program is None:
+            # numpy's threads wait for each other at every small product: beside a busy program (the Blender that animates on)
+            # that takes ten times as long as one thread alone. Work in parallel is the queue's business.
+            environment = {**dict.fromkeys(_ONE_THREAD, "1"), **environment}
         argv = self.flavour.argv(self._limits.heartbeat, self._hang_after)
         try:
             return subprocess.Popen(
