@@ -42,7 +42,6 @@ _log = logging.getLogger(__name__)
 
 _LOGS_KEPT = 64
 _INBOX_EVERY = 0.5  # seconds
-_LABEL = 60  # characters
 _COPIED_MOST = 512 * 1024 * 1024  # bytes; a clip larger than that is refused by the reader anyway
 
 
@@ -230,7 +229,7 @@ class App:
         asked = motion_options.MotionOptions.from_payload({**payload, "seconds": None})
         seconds = payload.get("seconds")
         timeline = motion_options.understood(prompt, seconds=seconds, weights=asked.weights)
-        payload = {"label": label_of(prompt), **payload, **_expected(timeline, seconds)}
+        payload = {"label": motion_options.label_of(prompt), **payload, **_expected(timeline, seconds)}
         found = [
             self._copied(name, path) if name.endswith("_pose") else _hashed(name, path) for name, path in (files or {}).items()
         ]
@@ -286,15 +285,6 @@ class App:
             return Ack(id=command.id, ok=True, result=action(self.engine, command.arguments))
         except MotionQueueError as error:
             return Ack(id=command.id, ok=False, code=error.code, message=error.message)
-
-
-def label_of(prompt: str) -> str:
-    """What a prompt's job is called: its words, as many as a list has room for."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in prompt).split())
-    if len(text) <= _LABEL:
-        return text
-    cut = text[:_LABEL]
-    return f"{cut.rsplit(' ', 1)[0] if ' ' in cut else cut} …"
 
 
 class JobLogs:

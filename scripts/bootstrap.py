@@ -42,7 +42,8 @@ UNPACKED = 3.2  # installed size over download size, measured with bpy
 # What a sub-command needs on top of an interpreter with the package; the others run without any set-up.
 NEEDS_BLENDER = {"run", "resume", "test", "bench"}
 EXTRA_LOCKS = {"test": ("lock-test.txt", "lock-bench.txt"), "bench": ("lock-bench.txt",)}
-NEEDS_ENVIRONMENT = NEEDS_BLENDER | {"build"}
+NEEDS_ENVIRONMENT = NEEDS_BLENDER | {"build", "generate"}
+ONLY_SAYS = {"generate": ("--explain", "--known")}  # with these options a sub-command needs no set-up after all
 
 
 class SetupError(Exception):
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     """Set up what `argv` needs, then run it. Does not return where the command replaces this process."""
     command = next((word for word in argv if not word.startswith("-")), "")
     try:
-        if command not in NEEDS_ENVIRONMENT or _asks_for_help(argv):
+        if command not in NEEDS_ENVIRONMENT or _asks_for_help(argv) or set(ONLY_SAYS.get(command, ())) & set(argv):
             return _run_here(argv)
         locks = locks_for(command, argv)
         if _missing_locks(VENV, locks) and (wrong := _check_here(argv)):

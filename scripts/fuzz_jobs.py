@@ -17,6 +17,7 @@ SEED = b"""{
   "defaults": {"engine": "cycles", "samples": 8, "resolution": [640, 360], "fps": 29.97},
   "jobs": [
     {"clip": "walk.bvh"},
+    {"prompt": "a person walks forward,\\nthen waves", "seconds": 4.5, "seed": 7, "variations": 2, "loop": true},
     {"clip": "takes/jump 02.bvh", "label": "The jump \\u00fc", "character": "hero.fbx", "frames": [1, 48]},
     {"clip": "c.bvh", "scene": "set.blend", "camera": "Cam", "steps": ["retarget", "render"], "priority": 90, "engine": "eevee"}
   ]

@@ -3,18 +3,21 @@
 
 Validates by hand, because a Blender's Python has no validator; a test holds this and the schema to the same verdicts. What
 the schema cannot say (a last frame before the first, a clip that is not there) is checked here too, before anything runs.
-The same value checks serve the command line. Knows no engine and no Blender. Standard library only.
+The same value checks serve the command line. Knows no engine and no Blender, of generation only its options. Standard library
+only.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..backends.generate import options as motion_options
+from ..backends.generate.prompt import MAX_CHARACTERS
 from ..queue.errors import MotionQueueError
 from . import located_json
 from .located_json import Mistake, Node, Places
@@ -26,18 +29,22 @@ MAX_REPORTED = 50
 ENGINES = ("workbench", "eevee", "cycles")
 DEVICES = ("auto", "cpu", "gpu")
 STEPS = ("retarget", "render")
+MODEL_DEVICES = tuple(str(device) for device in motion_options.ModelDevice)
 
+_BLANK = " \t\r\n"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CHARACTER = re.compile(r"\.([bB][lL][eE][nN][dD]|[fF][bB][xX]|[gG][lL][bB])$")
 _BLEND = re.compile(r"\.[bB][lL][eE][nN][dD]$")
+_PROMPT_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # a prompt may have tabs and line ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One clip and what is to be made of it: the same value from a jobs file and from the command line."""
+    """One clip or prompt and what is to be made of it: the same value from a jobs file and from the command line."""
 
-    clip: Path
-    label: str = ""  # empty: the clip's name
+    clip: Path | None = None
+    prompt: str = ""  # instead of a clip
+    label: str = ""  # empty: the clip's name, or the prompt's words
     character: Path | None = None  # None: the built-in mannequin
     scene: Path | None = None  # None: the neutral stage
     camera: str = ""  # empty: the scene's active camera
@@ -51,10 +58,23 @@ class Shot:
     steps: tuple[str, ...] = STEPS
     trust_scripts: bool = False
     priority: int = 50
+    # Only of a prompt:
+    seconds: float | None = None  # None: what the prompt says, else an estimate
+    seed: int = 1
+    variations: int = 1  # that many motions of it, with one seed after another
+    variation: int = 0  # which of them this is, from 0
+    guidance: float | None = None
+    speed: float | None = None  # metres a second
+    bend: float | None = None  # degrees
+    heading: float | None = None  # degrees
+    loop: bool = False
+    in_place: bool = False
+    weights: Path | None = None  # None: the shipped ones
+    model_device: str = "numpy"
 
     @property
     def name(self) -> str:
-        return self.label or self.clip.stem
+        return self.label or (self.clip.stem if self.clip is not None else motion_options.label_of(self.prompt))
 
 
 class JobsFileError(MotionQueueError):
@@ -98,7 +118,11 @@ def parse(data: bytes, *, name: str, folder: Path, check_files: bool = False) ->
     shots = check.document(document.root)
     if check.mistakes:
         raise _invalid(name, check.mistakes)
-    return shots
+    try:
+        return varied(shots)
+    except MotionQueueError as error:
+        mistake = document.places.mistake(0, "$.jobs", error.message)
+        raise _invalid(name, [mistake]) from error
 
 
 def _invalid(name: str, mistakes: Sequence[Mistake]) -> JobsFileError:
@@ -107,6 +131,24 @@ def _invalid(name: str, mistakes: Sequence[Mistake]) -> JobsFileError:
     if len(ordered) > MAX_REPORTED:
         lines.append(f"… and {len(ordered) - MAX_REPORTED} more")
     return JobsFileError("jobs_file_invalid", "\n".join(lines), ordered)
+
+
+def varied(shots: Iterable[Shot]) -> tuple[Shot, ...]:
+    """Each shot as often as it has variations, with a number in its name and a seed of its own each.
+
+    `MotionQueueError("too_many_jobs")` for more than MAX_JOBS in all.
+    """
+    found: list[Shot] = []
+    for shot in shots:
+        if shot.variations == 1:
+            found.append(shot)
+        else:
+            found += [replace(shot, label=f"{shot.name}_{i + 1:02d}", variations=1, variation=i) for i in range(shot.variations)]
+        if len(found) > MAX_JOBS:
+            raise MotionQueueError(
+                "too_many_jobs", f"With all variations these are more than {MAX_JOBS:,} jobs. Ask for less at once."
+            )
+    return tuple(found)
 
 
 # --- one value at a time: each returns the value, or raises ValueError with what is wrong ---------------------------------
@@ -126,6 +168,51 @@ def _plain(value: object, longest: int = 4096) -> str:
 
 def read_clip(value: object) -> Path:
     return Path(_plain(value))
+
+
+def read_prompt(value: object) -> str:
+    """A prompt's form; what it says is for its reader."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {_kind(value)}")
+    if not value.strip(_BLANK):
+        raise ValueError("must not be empty")
+    if len(value) > MAX_CHARACTERS:
+        raise ValueError(f"is longer than {MAX_CHARACTERS} characters")
+    if _PROMPT_CONTROL.search(value):
+        raise ValueError("must not contain control characters")
+    return value
+
+
+def read_seconds(value: object) -> float:
+    return _real(value, motion_options.MIN_SECONDS, motion_options.MAX_SECONDS)
+
+
+def read_seed(value: object) -> int:
+    return _integer(value, 0, motion_options.MAX_SEED)
+
+
+def read_variations(value: object) -> int:
+    return _integer(value, 1, motion_options.MAX_VARIATIONS)
+
+
+def read_guidance(value: object) -> float:
+    return _real(value, 0, motion_options.MAX_GUIDANCE)
+
+
+def read_speed(value: object) -> float:
+    return _real(value, motion_options.MIN_SPEED, motion_options.MAX_SPEED)
+
+
+def read_degrees(value: object) -> float:
+    return _real(value, -360, 360)
+
+
+def read_weights(value: object) -> Path:
+    return Path(_plain(value))
+
+
+def read_model_device(value: object) -> str:
+    return _choice(value, MODEL_DEVICES)
 
 
 def read_label(value: object) -> str:
@@ -173,11 +260,7 @@ def read_resolution(value: object) -> tuple[int, int]:
 
 
 def read_fps(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"must be a number, not {_kind(value)}")
-    if not 1 <= value <= 240:
-        raise ValueError("must be between 1 and 240")
-    return float(value)
+    return _real(value, 1, 240)
 
 
 def read_frames(value: object) -> tuple[int, int]:
@@ -213,6 +296,14 @@ def _integer(value: object, low: int, high: int) -> int:
     return value
 
 
+def _real(value: object, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a number, not {_kind(value)}")
+    if not low <= value <= high:  # nan is not either
+        raise ValueError(f"must be between {low:g} and {high:g}")
+    return float(value)
+
+
 def _pair(value: object, what: str, low: int, high: int) -> tuple[int, int]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError(f"must be a list of two whole numbers, {what}")
@@ -239,6 +330,20 @@ def _kind(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+PROMPT_OPTIONS: Mapping[str, Callable[[object], Any]] = {
+    "seconds": read_seconds,
+    "seed": read_seed,
+    "variations": read_variations,
+    "guidance": read_guidance,
+    "speed": read_speed,
+    "bend": read_degrees,
+    "heading": read_degrees,
+    "loop": read_flag,
+    "in_place": read_flag,
+    "weights": read_weights,
+    "model_device": read_model_device,
+}
+CLIP_OPTIONS = ("frames",)
 OPTIONS: Mapping[str, Callable[[object], Any]] = {
     "character": read_character,
     "scene": read_scene,
@@ -253,8 +358,19 @@ OPTIONS: Mapping[str, Callable[[object], Any]] = {
     "steps": read_steps,
     "trust_scripts": read_flag,
     "priority": read_priority,
+    **PROMPT_OPTIONS,
 }
-JOB_FIELDS: Mapping[str, Callable[[object], Any]] = {"clip": read_clip, "label": read_label, **OPTIONS}
+JOB_FIELDS: Mapping[str, Callable[[object], Any]] = {
+    "clip": read_clip,
+    "prompt": read_prompt,
+    "label": read_label,
+    **OPTIONS,
+}
+
+
+def applicable(options: Iterable[str], *, to_prompt: bool) -> set[str]:
+    """Of options, those that mean something for a prompt, or for a clip."""
+    return set(options) - set(CLIP_OPTIONS if to_prompt else PROMPT_OPTIONS)
 
 
 def problems(shot: Shot) -> dict[str, str]:
@@ -269,12 +385,28 @@ def problems(shot: Shot) -> dict[str, str]:
     return found
 
 
+def prompt_problems(shot: Shot) -> dict[str, str]:
+    """Field → what is wrong with what a shot's prompt says; needs the model's vocabulary."""
+    if shot.clip is not None:
+        return {}
+    try:
+        motion_options.understood(shot.prompt, seconds=shot.seconds, weights=str(shot.weights or ""))
+    except MotionQueueError as error:
+        field = next(iter(error.details), "prompt")
+        return {field if field in ("seconds", "weights") and getattr(shot, field) is not None else "prompt": str(error)}
+    return {}
+
+
+def files_of(shot: Shot) -> dict[str, Path]:
+    """Field → file that a shot reads."""
+    paths = {"clip": shot.clip, "character": shot.character, "scene": shot.scene}
+    return {name: path for name, path in paths.items() if path is not None}
+
+
 def file_problems(shot: Shot) -> dict[str, str]:
     """Field → what is wrong with a file that a shot reads."""
     found: dict[str, str] = {}
-    for name, path in (("clip", shot.clip), ("character", shot.character), ("scene", shot.scene)):
-        if path is None:
-            continue
+    for name, path in files_of(shot).items():
         try:
             if path.is_dir():
                 found[name] = f"{path} is a folder, not a file"
@@ -304,6 +436,7 @@ class _Check:
         self.mistakes.append(self.places.mistake(offset, path, message))
 
     def document(self, root: Node) -> tuple[Shot, ...]:
+        """The shots; of one with variations only the first: `varied` makes the others."""
         members = self.members(root, "$", ("$schema", "version", "defaults", "jobs"), ("version", "jobs"))
         if members is None:
             return ()
@@ -329,20 +462,30 @@ class _Check:
 
     def job(self, node: Node, path: str, defaults: Mapping[str, _Given]) -> Shot | None:
         before = len(self.mistakes)
-        own = self.given(node, path, JOB_FIELDS, ("clip",))
-        if len(self.mistakes) > before or "clip" not in own:
+        own = self.given(node, path, JOB_FIELDS, ())
+        if isinstance(node.value, dict):
+            self.one_motion(node, path, node.value)
+        if len(self.mistakes) > before or not {"clip", "prompt"} & set(own):
             return None
-        merged = {**defaults, **own}
+        is_prompt = "prompt" in own
+        usable = applicable(OPTIONS, to_prompt=is_prompt)
+        for name in own.keys() & (OPTIONS.keys() - usable):
+            self.wrong(own[name].offset, own[name].path, f"is only for {'clips' if is_prompt else 'prompts'}")
+        if len(self.mistakes) > before:
+            return None
+        # Defaults may be there for jobs of the other kind.
+        merged = {**{name: given for name, given in defaults.items() if name in usable}, **own}
         shot = Shot(**{name: given.value for name, given in merged.items()})
         shot = replace(
             shot,
-            clip=self.folder / shot.clip,
+            clip=self.folder / shot.clip if shot.clip is not None else None,
             character=self.folder / shot.character if shot.character is not None else None,
             scene=self.folder / shot.scene if shot.scene is not None else None,
+            weights=self.folder / shot.weights if shot.weights is not None else None,
         )
         found = problems(shot)
         if self.check_files:
-            found |= self.files(shot)
+            found |= self.files(shot) | prompt_problems(shot)
         for name, message in found.items():
             # A mistake in a default is reported where it stands, once for each job it spoils would only be noise.
             given = merged[name]
@@ -350,16 +493,22 @@ class _Check:
                 self.wrong(given.offset, given.path, message)
         return shot
 
+    def one_motion(self, node: Node, path: str, members: Mapping[str, Node]) -> None:
+        given = [name for name in ("clip", "prompt") if name in members]
+        if not given:
+            self.wrong(node.offset, path, "`clip` or `prompt` is missing")
+        elif len(given) > 1:
+            self.wrong(members["prompt"].key_offset, f"{path}.prompt", "stands beside `clip`; a job has one of both")
+
     def files(self, shot: Shot) -> dict[str, str]:
         """`file_problems`, asking the disk once for each file however many jobs read it."""
         found: dict[str, str] = {}
-        paths = {"clip": shot.clip, "character": shot.character, "scene": shot.scene}
-        unknown = {path for path in paths.values() if path is not None and path not in self._seen}
-        if unknown:
+        paths = files_of(shot)
+        if not self._seen.keys() >= set(paths.values()):
             answers = file_problems(shot)
-            self._seen.update({path: answers.get(name, "") for name, path in paths.items() if path is not None})
+            self._seen.update({path: answers.get(name, "") for name, path in paths.items()})
         for name, path in paths.items():
-            if path is not None and self._seen[path]:
+            if self._seen[path]:
                 found[name] = self._seen[path]
         return found
 
@@ -381,13 +530,10 @@ class _Check:
             self.wrong(node.offset, path, f"must be an object, not {_kind(plain(node))}")
             return None
         for name, member in node.value.items():
-            if name == "prompt" and "clip" in known:
-                message = "motion from a prompt is not available yet: give a `clip` (a BVH file) instead"
-                self.wrong(member.key_offset, located_json.step(path, name), message)
-            elif name not in known:
+            if name not in known:
                 self.wrong(member.key_offset, located_json.step(path, name[:64]), f"is no known field{_meant(name, known)}")
         for name in required:
-            if name not in node.value and not (name == "clip" and "prompt" in node.value):
+            if name not in node.value:
                 self.wrong(node.offset, path, f"`{name}` is missing")
         return node.value
 

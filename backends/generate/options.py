@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 
 from ...queue.contract import Json
@@ -28,6 +29,7 @@ MAX_GUIDANCE = 20.0
 MAX_SPEED = 12.0  # metres a second
 MIN_SPEED = 0.05
 FPS = 30.0  # of what the model makes
+_LABEL = 60  # characters
 _MAX_PATH = 4_096
 _MAX_FRAME = 1_048_574
 
@@ -117,7 +119,13 @@ def understood(prompt: str, *, seconds: float | None = None, weights: str = "") 
             f"A motion can be {MIN_SECONDS:g} to {MAX_SECONDS:g} seconds long, not {seconds}. Ask for such a length.",
             details={"seconds": problem},
         )
-    return read_prompt(prompt, vocabulary=vocabulary(weights))
+    return _timeline(prompt, vocabulary(weights))
+
+
+@lru_cache(maxsize=1024)
+def _timeline(prompt: str, words: tuple[str, ...]) -> Timeline:
+    """A prompt is read when it is typed, when its job is made and when that is submitted, and once for each variation."""
+    return read_prompt(prompt, vocabulary=words)
 
 
 def vocabulary(weights: str = "") -> tuple[str, ...]:
@@ -132,11 +140,13 @@ def expected_seconds(timeline: Timeline, seconds: float | None = None) -> float:
     return sum((ACTIONS[s.action].seconds if s.seconds is None else s.seconds) * s.repeats for s in timeline.segments)
 
 
-def variations(options: MotionOptions, count: int) -> list[MotionOptions]:
-    """The same prompt with `count` seeds, one after another. ValueError outside 1 to MAX_VARIATIONS."""
-    if not 1 <= count <= MAX_VARIATIONS:
-        raise ValueError(f"must be between 1 and {MAX_VARIATIONS}")
-    return [replace(options, variation=options.variation + i) for i in range(count)]
+def label_of(prompt: str) -> str:
+    """What a prompt's job is called: its words, as many as a list has room for."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in prompt).split())
+    if len(text) <= _LABEL:
+        return text
+    cut = text[:_LABEL]
+    return f"{cut.rsplit(' ', 1)[0] if ' ' in cut else cut} …"
 
 
 def child_arguments(options: MotionOptions, *, target: Path, start_pose: str = "", end_pose: str = "") -> dict[str, Json]:

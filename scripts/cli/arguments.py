@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,16 @@ environment:
   NO_COLOR                no colours"""
 
 _TOP = """\
-Motion Queue turns motion clips into retargeted characters (FBX) and rendered videos (MP4), through a
-queue that shows how far it is and loses nothing, whatever crashes.
+Motion Queue turns what you say a character does, or motion clips, into retargeted characters (FBX) and rendered
+videos (MP4), through a queue that shows how far it is and loses nothing, whatever crashes.
 
 The first command that needs it sets this machine up: it makes .venv, and downloads Blender as a Python
 module (about 400 MB) and what goes with it. With --blender an installed Blender is used and none is downloaded."""
 
 _TOP_EXAMPLES = """\
 examples:
+  python3 scripts/mq.py run "a person walks forward and waves" --out out
+  python3 scripts/mq.py generate "runs in a circle, then jumps twice" --out run.bvh
   python3 scripts/mq.py run walk.bvh --out out
   python3 scripts/mq.py run takes/*.bvh --out out --engine cycles --samples 16 --resolution 1280x720
   python3 scripts/mq.py run --jobs shots.json --out out
@@ -59,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     top = _page("mq.py", _TOP, "\n\n".join((_TOP_EXAMPLES, _EXIT, _FILES, _ENVIRONMENT)))
     top.add_argument("--version", action="version", version=f"Motion Queue {VERSION}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for add in (_add_run, _add_resume, _add_list, _add_cancel, _add_test, _add_bench, _add_build):
+    for add in (_add_run, _add_generate, _add_resume, _add_list, _add_cancel, _add_test, _add_bench, _add_build):
         add(commands)
     return top
 
@@ -70,7 +73,7 @@ def batch_parser() -> argparse.ArgumentParser:
     usage = "blender --background [FILE.blend] --python scripts/batch.py -- JOBS.json --out DIR [options]"
     page = argparse.ArgumentParser(prog="batch.py", description=text, usage=usage, epilog=_EXIT, formatter_class=_Manual)
     page.add_argument("jobs", metavar="JOBS.json", type=Path, help="the jobs file; docs/jobs.schema.json describes it")
-    page.set_defaults(clips=[], command="run")
+    page.set_defaults(clips=[], prompts=None, command="run")
     _add_out(page)
     _add_queue_options(page, blender=True)
     _add_output_options(page)
@@ -104,23 +107,39 @@ def _command(commands: Commands, name: str, summary: str, description: str, epil
 def _add_run(commands: Commands) -> None:
     examples = """\
 examples:
+  mq.py run "a person walks forward and waves" --out out
+  mq.py run "runs in a circle" --out out --seconds 6 --variations 3
+  mq.py run --prompts shots.txt --out out                one prompt a line
   mq.py run walk.bvh --out out
   mq.py run walk.bvh jump.bvh --out out --character hero.fbx --engine eevee
   mq.py run walk.bvh --out out --scene set.blend --camera Camera.002 --frames 1-48
   mq.py run walk.bvh --out out --steps retarget          BVH and FBX only
   mq.py run --jobs shots.json --out out --json"""
     description = """\
-Retargets each clip onto the character, exports it as FBX and renders a video. An existing path, or a name that
-ends in .bvh, is a clip; anything else is a prompt, and motion from prompts is not available yet.
+Makes the motion of each prompt, or takes each clip, retargets it onto the character, exports that as FBX and
+renders a video. An existing path, or a name that ends in .bvh, is a clip; anything else is a prompt. Words of a
+prompt that the motion model does not know are not used, and the job says so; a prompt with nothing usable is refused.
 
 Ctrl-C stops cleanly: running work goes back to the queue, and `resume` goes on with it. A second Ctrl-C stops at
 once; even then nothing that was taken into the queue is lost."""
-    page = _command(commands, "run", "make videos of clips", description, "\n\n".join((examples, _EXIT, _FILES, _ENVIRONMENT)))
-    page.add_argument("clips", metavar="CLIP", nargs="*", help="a BVH file")
+    page = _command(
+        commands, "run", "make videos of prompts and clips", description, "\n\n".join((examples, _EXIT, _FILES, _ENVIRONMENT))
+    )
     page.add_argument(
-        "--jobs", metavar="JOBS.json", type=Path, help="a list of clips with options for each; docs/jobs.schema.json describes it"
+        "clips", metavar="PROMPT|CLIP", nargs="*", help="what the character does, in English and in quotes; or a BVH file"
+    )
+    page.add_argument(
+        "--prompts", metavar="FILE", type=Path, help="a text file with a prompt a line; lines that begin with # are not"
+    )
+    page.add_argument(
+        "--jobs",
+        metavar="JOBS.json",
+        type=Path,
+        help="a list of prompts and clips with options for each; docs/jobs.schema.json describes it",
     )
     _add_out(page)
+    motion = page.add_argument_group("the motion of prompts")
+    _add_motion_options(motion)
     look = page.add_argument_group("what to make")
     _option(
         look,
@@ -144,6 +163,57 @@ once; even then nothing that was taken into the queue is lost."""
     _option(look, "--priority", "N", _whole(jobs_file.read_priority), "0 to 100, higher first (default: 50)")
     look.add_argument("--trust-scripts", action="store_true", default=None, help="let scripts and drivers inside --scene run")
     _add_queue_options(page, blender=True)
+    _add_output_options(page)
+
+
+def _add_motion_options(group: Any) -> None:
+    _option(
+        group,
+        "--seconds",
+        "S",
+        _number(jobs_file.read_seconds),
+        "length, 1 to 60 (default: what the prompt says, else estimated)",
+    )
+    _option(group, "--seed", "N", _whole(jobs_file.read_seed), "the same seed makes the same motion (default: 1)")
+    _option(
+        group, "--variations", "N", _whole(jobs_file.read_variations), "so many motions, with one seed after another (default: 1)"
+    )
+    _option(group, "--guidance", "N", _number(jobs_file.read_guidance), "how closely to keep to the words, 0 to 20 (default: 3)")
+    _option(group, "--speed", "M_PER_S", _number(jobs_file.read_speed), "metres a second over ground (default: as generated)")
+    _option(group, "--bend", "DEGREES", _number(jobs_file.read_degrees), "bend the way by so much to the left")
+    _option(group, "--heading", "DEGREES", _number(jobs_file.read_degrees), "face so much to the left at the beginning")
+    group.add_argument("--loop", action="store_true", default=None, help="make it a seamless loop")
+    group.add_argument("--in-place", action="store_true", default=None, help="take the way out of it")
+    _option(group, "--weights", "FILE", jobs_file.read_weights, "weights of the motion model (default: the shipped ones)")
+    _option(group, "--model-device", "NAME", jobs_file.read_model_device, "numpy (default), or with torch: cpu or cuda")
+
+
+def _add_generate(commands: Commands) -> None:
+    examples = """\
+examples:
+  mq.py generate "a person walks forward and waves" --out wave.bvh
+  mq.py generate "jumps twice" --seconds 4 --seed 7 --variations 5 --out jump.bvh
+  mq.py generate "walks, then juggles" --explain           what is understood of it; makes nothing
+  mq.py generate --known                                   what can be asked for
+  mq.py generate "runs" --loop --in-place --out run.bvh
+  mq.py generate "walks" --end-pose sit.bvh:1 --out to_sit.bvh"""
+    description = """\
+Makes the motion of a prompt and writes it as BVH: 22 joints, centimetres, Y up, 30 frames a second. Needs neither
+the queue nor Blender. The same prompt, options and seed make the same motion, here and in the queue."""
+    page = _command(commands, "generate", "make the motion of a prompt, as BVH", description, "\n\n".join((examples, _EXIT)))
+    page.add_argument("prompt", metavar="PROMPT", nargs="?", help="what the character does, in English and in quotes")
+    page.add_argument("--out", metavar="FILE.bvh", type=Path, help="where the motion goes; variations get _01, _02 … before .bvh")
+    page.add_argument(
+        "--explain", action="store_true", help="say what is understood of the prompt and what not, and make nothing"
+    )
+    page.add_argument("--known", action="store_true", help="list the actions that can be asked for, with an example each")
+    group = page.add_argument_group("the motion")
+    _add_motion_options(group)
+    _option(
+        group, "--start-pose", "FILE[:FRAME]", read_pose_place, "begin in the pose of a frame (default: the first) of a BVH file"
+    )
+    _option(group, "--end-pose", "FILE[:FRAME]", read_pose_place, "end in one")
+    _option(group, "--fps", "N", _number(jobs_file.read_fps), "frames a second (default: 30)")
     _add_output_options(page)
 
 
@@ -217,6 +287,7 @@ def _add_queue_options(page: argparse.ArgumentParser, *, blender: bool) -> None:
     )
     if not blender:
         return
+    group.add_argument("--torch-python", metavar="PATH", help="a Python with torch, for --model-device cpu and cuda")
     group.add_argument("--blender", metavar="PATH", help="an installed Blender 4.2 or newer to work with")
     group.add_argument(
         "--concurrency", metavar="N", type=_bounded(1, 8), default=None, help="jobs at work at once, 1 to 8 (default: 4)"
@@ -297,6 +368,15 @@ def _bounded(low: int, high: int) -> Callable[[str], int]:
     return _checked(read)
 
 
+def read_pose_place(text: str) -> tuple[Path, int]:
+    """`FILE` or `FILE:FRAME`, the frame counted from 1."""
+    name, colon, frame = text.rpartition(":")
+    if colon and name and frame.isdecimal():
+        return jobs_file.read_clip(name), jobs_file.read_frames([_int(frame)] * 2)[0]
+    return jobs_file.read_clip(text), 1
+
+
 def unknown_words(words: Sequence[str]) -> list[str]:
-    """Of what was given as clips, what is no clip: no existing path and no name that ends in .bvh."""
-    return [word for word in words if not word.lower().endswith(".bvh") and not Path(word).exists()]
+    """Of what was given, what is no clip but a prompt: no existing path and no name that ends in .bvh."""
+    # Path.exists raises for names that no file system takes, and a prompt may be one.
+    return [word for word in words if not word.lower().endswith(".bvh") and not os.path.exists(word)]  # noqa: PTH110

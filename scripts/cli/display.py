@@ -32,6 +32,7 @@ class Row:
     eta_seconds: float | None = None
     eta_is_guess: bool = True
     degraded: str = ""
+    note: str = ""  # worth knowing though nothing failed: "not used: juggles"
     error_code: str = ""
     error_message: str = ""
     log: str = ""
@@ -52,6 +53,7 @@ class Row:
             "stage": self.stage,
             "eta_seconds": None if self.eta_seconds is None else round(self.eta_seconds, 1),
             "eta_is_guess": self.eta_is_guess,
+            "note": self.note,
         }
         if self.over:
             value |= {"output_dir": self.output_dir, "seconds": round(self.seconds, 3), "degraded": self.degraded}
@@ -122,7 +124,7 @@ class PlainLines:
     def changed(self, row: Row, before: Row | None) -> None:
         if before is None or before.state != row.state:
             self._tenths[row.id] = int(10 * row.progress)
-            self.note(outcome(row) if row.over else f"{row.label}: {row.state}")
+            self.note(outcome(row) if row.over else f"{row.label}: {row.state}{_noted(row) if before is None else ''}")
         elif row.state == "running" and int(10 * row.progress) > self._tenths.get(row.id, 0):
             self._tenths[row.id] = int(10 * row.progress)
             self.note(f"{row.label}: {10 * self._tenths[row.id]} % {row.stage}{_left(row, ', {} left')}")
@@ -165,6 +167,10 @@ class Bars:
             _, _, good, bad, warn, _, _ = self._signs
             sign, colour = (bad, "31") if row.state != "completed" else ((warn, "33") if row.degraded else (good, "32"))
             self.note(f"{self._paint(sign, colour)} {outcome(row)}")
+
+        elif before is None and row.note:
+            # At once, not with the result: who reads it in time can cancel and say it otherwise.
+            self.note(f"{self._paint(self._signs[4], '33')} {row.label}{_noted(row)}")
 
     def note(self, text: str) -> None:
         self._pending.extend(text.splitlines() or [""])
@@ -246,7 +252,7 @@ def outcome(row: Row) -> str:
         text = f"{row.label}: completed in {duration(row.seconds)}"
         if row.output_dir:
             text += f", in {row.output_dir}"
-        return f"{text} (degraded: {row.degraded})" if row.degraded else text
+        return f"{text} (degraded: {row.degraded}){_noted(row)}" if row.degraded else f"{text}{_noted(row)}"
     if row.state == "cancelled":
         return f"{row.label}: cancelled"
     text = f"{row.label}: failed: {row.error_message} [{row.error_code}]"
@@ -280,6 +286,10 @@ def duration(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _noted(row: Row) -> str:
+    return f" ({row.note})" if row.note else ""
 
 
 def _left(row: Row, form: str) -> str:

@@ -45,6 +45,8 @@ def _cells(job: Job) -> tuple[str, ...]:
         if row.error_code
         else row.degraded or (row.stage if not row.over else row.output_dir)
     )
+    if row.note:
+        note = f"{note} ({row.note})" if note else row.note
     time = duration(row.seconds) if row.seconds else ""
     return job.id[:SHORT_ID], row.state, f"{int(100 * row.progress)} %", time, row.label, note
 

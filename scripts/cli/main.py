@@ -32,6 +32,10 @@ def check(argv: Sequence[str]) -> int:
             from .request import shots_of  # noqa: PLC0415
 
             shots_of(args)
+        if args.command == "generate" and not args.known:
+            from .generate import asked  # noqa: PLC0415
+
+            asked(args)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else exit_codes.WRONG_INPUT
     except MotionQueueError as error:
@@ -65,6 +69,10 @@ def _dispatch(args: Namespace) -> int:
             from .run import run  # noqa: PLC0415
 
             return run(args)
+        case "generate":
+            from .generate import generate  # noqa: PLC0415
+
+            return generate(args)
         case "resume":
             from .run import resume  # noqa: PLC0415
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from .. import jobs_file
+from ...backends.generate import options as motion_options
+from ...queue.errors import MotionQueueError
+from .. import jobs_file, prompts_file
 from ..jobs_file import Shot
 from . import arguments
 from .exit_codes import InputError
@@ -19,44 +23,28 @@ _OPTIONS = (*jobs_file.OPTIONS,)
 def shots_of(args: Namespace) -> tuple[Shot, ...]:
     """The shots that were asked for, checked as far as that goes without opening a Blender. Raises `MotionQueueError`."""
     given = {name: value for name in _OPTIONS if (value := getattr(args, name, None)) is not None}
+    prompts_path: Path | None = getattr(args, "prompts", None)
     if args.jobs is not None:
-        if args.clips:
-            raise InputError("arguments_conflict", "Give clips or --jobs, not both: add the clips to the jobs file.")
+        if args.clips or prompts_path is not None:
+            raise InputError("arguments_conflict", "Give clips and prompts or --jobs, not both: add them to the jobs file.")
         if given:
-            flags = ", ".join("--" + name.replace("_", "-") for name in given)
             raise InputError(
-                "arguments_conflict", f"{flags}: with --jobs the options of a shot stand in the jobs file (see its `defaults`)."
+                "arguments_conflict",
+                f"{_flags(given)}: with --jobs the options of a shot stand in the jobs file (see its `defaults`).",
             )
         return jobs_file.load(args.jobs)
-    if not args.clips:
+    words = arguments.unknown_words(args.clips)
+    shots = [_shot(word, given, is_prompt=word in words) for word in args.clips]
+    _check_prompts([shot for shot in shots if shot.clip is None])
+    if prompts_path is not None:
+        shots += _from_file(prompts_path, given)
+    if not shots:
         raise InputError(
-            "clip_missing", "Name at least one clip (a BVH file), or a jobs file with --jobs. `mq.py run --help` has examples."
+            "clip_missing",
+            "Say what the character does, or name a clip (a BVH file) or a jobs file (--jobs). `mq.py run --help` has examples.",
         )
-    prompts = arguments.unknown_words(args.clips)
-    if prompts:
-        raise InputError(
-            "prompt_not_supported",
-            f"{prompts[0]!r} is neither an existing path nor a name that ends in .bvh, so it is a prompt, and motion "
-            "from a prompt is not available yet. Give a BVH file.",
-        )
-    shots = tuple(replace(Shot(clip=Path(clip).absolute()), **given) for clip in args.clips)
-    wrong: list[str] = []
-    for shot in shots:
-        wrong += [
-            f"--{name}: {text}" if name != "clip" else text
-            for name, text in {**jobs_file.problems(shot), **jobs_file.file_problems(shot)}.items()
-        ]
-    if wrong:
-        code = "input_unreadable" if not any(jobs_file.problems(shot) for shot in shots) else "arguments_conflict"
-        raise InputError(code, "\n".join(dict.fromkeys(wrong)))
-    return tuple(
-        replace(
-            shot,
-            character=shot.character.absolute() if shot.character else None,
-            scene=shot.scene.absolute() if shot.scene else None,
-        )
-        for shot in shots
-    )
+    _check_options(shots, given)
+    return jobs_file.varied(_absolute(shot) for shot in shots)
 
 
 def output_folder(out: Path) -> Path:
@@ -70,3 +58,62 @@ def output_folder(out: Path) -> Path:
     except OSError as error:
         raise InputError("output_not_writable", f"Cannot write to the output folder {out}: {error.strerror or error}.") from error
     return out
+
+
+def _shot(word: str, given: Mapping[str, Any], *, is_prompt: bool) -> Shot:
+    usable = jobs_file.applicable(given, to_prompt=is_prompt)
+    shot = Shot(prompt=word) if is_prompt else Shot(clip=Path(word))
+    return replace(shot, **{name: value for name, value in given.items() if name in usable})
+
+
+def _check_prompts(shots: Sequence[Shot]) -> None:
+    """Raise what is wrong with the first prompt of which nothing can be used, as its reader says it."""
+    for shot in shots:
+        try:
+            motion_options.understood(shot.prompt, seconds=shot.seconds, weights=str(shot.weights or ""))
+        except MotionQueueError as error:
+            if len(shots) > 1 and not any(" " in other.prompt for other in shots):
+                hint = "If these words are one prompt, put them in quotes."
+                raise InputError(error.code, f"{shot.prompt!r}: {error.message} {hint}") from error
+            raise
+
+
+def _from_file(path: Path, given: Mapping[str, Any]) -> list[Shot]:
+    shots, wrong = [], []
+    for line in prompts_file.load(path):
+        shot = _shot(line.prompt, given, is_prompt=True)
+        wrong += [f"{path.name}:{line.number}: {text}" for text in jobs_file.prompt_problems(shot).values()]
+        shots.append(shot)
+    prompts_file.refuse(wrong)
+    return shots
+
+
+def _check_options(shots: Sequence[Shot], given: Mapping[str, Any]) -> None:
+    """Options that fit none of the shots, or not each other, and files that cannot be read."""
+    usable = set().union(*(jobs_file.applicable(given, to_prompt=shot.clip is None) for shot in shots))
+    if idle := {name: value for name, value in given.items() if name not in usable}:
+        kind = "clips" if set(idle) <= set(jobs_file.CLIP_OPTIONS) else "prompts"
+        raise InputError("arguments_conflict", f"{_flags(idle)}: only for {kind}, and none is given.")
+    wrong: list[str] = []
+    together: dict[str, str] = {}
+    for shot in shots:
+        together |= (found := jobs_file.problems(shot))
+        wrong += [f"--{name}: {text}" for name, text in found.items()]
+        wrong += [text if name == "clip" else f"--{name}: {text}" for name, text in jobs_file.file_problems(shot).items()]
+    if wrong:
+        raise InputError("arguments_conflict" if together else "input_unreadable", "\n".join(dict.fromkeys(wrong)))
+
+
+def _flags(options: Mapping[str, Any]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in options)
+
+
+def _absolute(shot: Shot) -> Shot:
+    return replace(
+        shot,
+        **{
+            name: path.absolute()
+            for name in ("clip", "character", "scene", "weights")
+            if (path := getattr(shot, name)) is not None
+        },
+    )

@@ -60,6 +60,7 @@ def _settings(args: Namespace, jobs: int = 0) -> SessionSettings:
         memory_mb=args.memory,
         max_crashes=args.max_crashes,
         jobs=jobs,
+        torch_python=args.torch_python or "",
     )
 
 

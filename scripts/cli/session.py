@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ...backends.workflows import note_of
 from ...queue.contract import Json, Record
 from ...queue.errors import JobError, MotionQueueError
-from ...queue.model import Job, Progress
+from ...queue.model import Job, JobSpec, Progress
 from ..jobs_file import Shot
 from .display import Row
 
@@ -32,6 +33,7 @@ class SessionSettings:
     memory_mb: int | None = None
     max_crashes: int = 3
     jobs: int = 0  # how many will be submitted
+    torch_python: str = ""
 
 
 class Session:
@@ -46,6 +48,7 @@ class Session:
             "state_dir": settings.state_dir,
             "blender": settings.blender,
             "max_crashes": settings.max_crashes,
+            "torch_python": settings.torch_python,
         }
         if settings.concurrency is not None:
             values["concurrency"] = settings.concurrency
@@ -78,11 +81,16 @@ class Session:
     def submit(self, shots: Sequence[Shot], out: Path) -> None:
         """Queue shots as one batch, and return when that is durable. Results go to a folder each in `out`."""
         engine = self._app.engine
-        specs = [self._app.clip_job(shot.clip, payload(shot, out), files=_files(shot), priority=shot.priority) for shot in shots]
-        ticket = engine.submit_many(specs)
+        ticket = engine.submit_many([self._spec(shot, out) for shot in shots])
         ticket.wait_durable()
         for job_id in ticket.job_ids:
             self._follow(engine.get(job_id))
+
+    def _spec(self, shot: Shot, out: Path) -> JobSpec:
+        files, values = _files(shot), payload(shot, out)
+        if shot.clip is not None:
+            return self._app.clip_job(shot.clip, values, files=files, priority=shot.priority)
+        return self._app.prompt_job(shot.prompt, values, files=files, priority=shot.priority)
 
     def adopt_unfinished(self) -> int:
         """Follow everything that is not finished; how many jobs that are. A paused queue or job goes on."""
@@ -211,7 +219,12 @@ def cancel_jobs(state_dir: Path, ids: Sequence[str]) -> None:
 
 def payload(shot: Shot, out: Path) -> dict[str, Json]:
     """The options of a shot as the workflow takes them."""
-    steps = ["read", "retarget", *(["render"] if "render" in shot.steps else []), "deliver"]
+    steps = [
+        "read" if shot.clip is not None else "generate",
+        "retarget",
+        *(["render"] if "render" in shot.steps else []),
+        "deliver",
+    ]
     values: dict[str, Json] = {
         "label": shot.name,
         "steps": steps,
@@ -225,6 +238,11 @@ def payload(shot: Shot, out: Path) -> dict[str, Json]:
         optional["frame_start"], optional["frame_end"] = shot.frames
     if shot.trust_scripts:
         optional["trust_scripts"] = True
+    if shot.clip is None:
+        optional |= {"seconds": shot.seconds, "seed": shot.seed, "variation": shot.variation, "guidance": shot.guidance}
+        optional |= {"speed": shot.speed, "bend": shot.bend, "heading": shot.heading}
+        optional |= {"loop": shot.loop or None, "in_place": shot.in_place or None}
+        optional |= {"weights": str(shot.weights) if shot.weights else None, "model_device": shot.model_device}
     return values | {name: value for name, value in optional.items() if value not in (None, "")}
 
 
@@ -242,6 +260,7 @@ def row_of(job: Job) -> Row:
         eta_seconds=job.eta_seconds,
         eta_is_guess=job.eta_is_guess,
         degraded=_clean(job.degraded),
+        note=_clean(note_of(job.metadata, job.result)),
         output_dir=str(job.result.get("deliver", {}).get("folder", "")),
         seconds=job.processing_time,
     )

@@ -16,6 +16,7 @@ import pytest
 
 from motion_queue.persistence.journal import FileJournal
 from motion_queue.queue import Engine, Estimate, Health, JobSpec, StepContext, StepRequest, StepResult, StepSpec, Workflow
+from motion_queue.tests.unit.generate.weights_file import write_weights
 
 
 class Writer:
@@ -49,7 +50,7 @@ def mq(checkout: Path, *arguments: str, set_up: bool = True, **more: str) -> sub
     )
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["resume"], ["list"], ["cancel"], ["test"], ["bench"], ["build"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["generate"], ["resume"], ["list"], ["cancel"], ["test"], ["bench"], ["build"]])
 def test_manual_pages_need_no_set_up(checkout: Path, command: list[str]) -> None:
     done = mq(checkout, *command, "--help", set_up=False)
     assert done.returncode == 0 and done.stdout.startswith("usage: mq.py")
@@ -63,7 +64,13 @@ def test_the_entry_works_where_the_checkout_is_the_working_folder_and_on_the_pat
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["run", "a person waves", "--out", "OUT"], "prompt_not_supported"),
+        (["run", "a person juggles", "--out", "OUT", "--weights", "WEIGHTS"], "prompt_not_understood"),
+        (["run", "a person waves", "--out", "OUT", "--weights", "gone"], "weights_missing"),
+        (["run", "a", "person", "waves", "--out", "OUT", "--weights", "WEIGHTS"], "prompt_not_understood"),
+        (["run", "waves", "--frames", "1-9", "--out", "OUT", "--weights", "WEIGHTS"], "arguments_conflict"),
+        (["run", "examples/walk.bvh", "--seconds", "4", "--out", "OUT"], "arguments_conflict"),
+        (["run", "x" * 10_000, "--out", "OUT", "--weights", "WEIGHTS"], "prompt_too_long"),
+        (["run", "--prompts", "gone.txt", "--out", "OUT"], "prompts_file_unreadable"),
         (["run", "gone.bvh", "--out", "OUT"], "input_unreadable"),
         (["run", "--out", "OUT"], "clip_missing"),
         (["run", "--jobs", "gone.json", "--out", "OUT"], "jobs_file_unreadable"),
@@ -76,8 +83,8 @@ def test_the_entry_works_where_the_checkout_is_the_working_folder_and_on_the_pat
     ],
 )
 def test_wrong_input_ends_with_two_and_names_the_reason(checkout: Path, tmp_path: Path, arguments: list[str], code: str) -> None:
-    given = [str(tmp_path / "out") if word == "OUT" else word for word in arguments]
-    done = mq(checkout, *given, MOTION_QUEUE_STATE=str(tmp_path / "state"))
+    places = {"OUT": str(tmp_path / "out"), "WEIGHTS": str(write_weights(tmp_path / "weights"))}
+    done = mq(checkout, *(places.get(word, word) for word in arguments), MOTION_QUEUE_STATE=str(tmp_path / "state"))
     assert done.returncode == 2, done.stderr
     assert done.stderr.rstrip().endswith(f"[{code}]")
     assert not (tmp_path / "state").exists(), "nothing was started"

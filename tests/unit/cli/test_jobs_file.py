@@ -50,6 +50,23 @@ def test_defaults_fill_in_and_a_job_overrides_them() -> None:
     assert (first.name, second.name) == ("a", "B")
 
 
+def test_variations_are_jobs_of_their_own_and_defaults_of_the_other_kind_do_not_matter() -> None:
+    shots = parse(
+        '{"version": 1, "defaults": {"frames": [1, 9], "seconds": 4, "seed": 5},'
+        ' "jobs": [{"prompt": "jumps\\ntwice", "variations": 3}, {"clip": "a.bvh"},'
+        ' {"prompt": "waves", "label": "W", "seconds": 2}]}'
+    )
+    assert [(s.name, s.seed, s.variation) for s in shots[:3]] == [(f"jumps twice_0{i + 1}", 5, i) for i in range(3)]
+    assert all(s.prompt == "jumps\ntwice" and s.seconds == 4 and s.frames is None for s in shots[:3])
+    assert shots[3] == Shot(clip=FOLDER / "a.bvh", frames=(1, 9))
+    assert shots[4] == Shot(prompt="waves", label="W", seconds=2, seed=5)
+
+
+def test_more_jobs_than_there_may_be_are_refused_with_all_variations_counted() -> None:
+    text = json.dumps({"version": 1, "jobs": [{"prompt": "waves", "variations": 100}] * 101})
+    assert "more than 10,000 jobs" in mistakes(text)[0]
+
+
 def test_every_mistake_is_reported_at_once_with_its_line_column_and_path() -> None:
     text = """{
   "version": 1,
@@ -79,9 +96,26 @@ def test_every_mistake_is_reported_at_once_with_its_line_column_and_path() -> No
         ),
         ('{"version": 1e999}', "jobs.json:1:13: $.version: the number 1e999 is out of range"),
         ("[" * 100, "jobs.json:1:17: $[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]: nested deeper than 16 levels"),
+        ('{"version": 1, "jobs": [{}]}', "jobs.json:1:25: $.jobs[0]: `clip` or `prompt` is missing"),
         (
-            '{"version": 1, "jobs": [{"prompt": "wave"}]}',
-            "jobs.json:1:26: $.jobs[0].prompt: motion from a prompt is not available yet: give a `clip` (a BVH file) instead",
+            '{"version": 1, "jobs": [{"clip": "a", "prompt": "wave"}]}',
+            "jobs.json:1:39: $.jobs[0].prompt: stands beside `clip`; a job has one of both",
+        ),
+        (
+            '{"version": 1, "jobs": [{"clip": "a", "seconds": 4}]}',
+            "jobs.json:1:50: $.jobs[0].seconds: is only for prompts",
+        ),
+        (
+            '{"version": 1, "jobs": [{"prompt": "wave", "frames": [1, 2]}]}',
+            "jobs.json:1:54: $.jobs[0].frames: is only for clips",
+        ),
+        (
+            '{"version": 1, "jobs": [{"prompt": "wave", "seconds": 1e9}]}',
+            "jobs.json:1:55: $.jobs[0].seconds: must be between 1 and 60",
+        ),
+        (
+            '{"version": 1, "jobs": [{"prompt": " \\n"}]}',
+            "jobs.json:1:36: $.jobs[0].prompt: must not be empty",
         ),
         ('{"version": 2, "jobs": [{"clip": "a"}]}', "jobs.json:1:13: $.version: is newer than this program: update it"),
         (
@@ -167,23 +201,34 @@ _near: dict[str, st.SearchStrategy[Any]] = {
     "samples": st.sampled_from([1, 0, 65536, 65537, 16.0, 16.5, True, "4"]),
     "steps": st.lists(st.sampled_from([*jobs_file.STEPS, "bake", 1, True, "read"]), max_size=4),
     "priority": st.sampled_from([0, 100, 101, -1, 50.0, 0.5, False]),
-    "prompt": st.just("wave"),
+    "prompt": st.sampled_from(["wave", "", " \t\r\n", "walks\nthen waves", "a\u0000", "w" * 2000, "w" * 2001, "\u3000", "🙂", 3]),
+    "seconds": st.sampled_from([1, 60, 0.99, 60.5, 4.5, True, "4", None]),
+    "seed": st.sampled_from([0, 2**32 - 1, 2**32, -1, 7.0, 7.5, False]),
+    "variations": st.sampled_from([1, 100, 0, 101, 3.0, "3"]),
+    "guidance": st.sampled_from([0, 20, 20.1, -1, 3.5, "3"]),
+    "speed": st.sampled_from([0.05, 0.04, 12, 12.5, True]),
+    "bend": st.sampled_from([-360, 360, 361, 0, None]),
+    "heading": st.sampled_from([-360, 360, -361, 90.5, "left"]),
+    "loop": st.sampled_from([True, False, 1, None]),
+    "in_place": st.sampled_from([True, False, 0]),
+    "weights": st.sampled_from(["m.safetensors", "", "a\n", 3]),
+    "model_device": st.sampled_from([*jobs_file.MODEL_DEVICES, "gpu", 1]),
 }
 
 
 def _fields(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(
-        {}, optional={name: _near[name] | _anything if name != "prompt" else _near[name] for name in names}
-    )
+    return st.fixed_dictionaries({}, optional={name: _near[name] | _anything for name in names})
 
 
-_jobs = st.lists(st.builds(lambda rest: {"clip": "a.bvh", **rest}, _fields(list(_near))) | _anything, max_size=3)
+_clips = st.builds(lambda rest: {"clip": "a.bvh", **rest}, _fields(list(_near)))
+_prompts = st.builds(lambda rest: {"prompt": "wave", **rest}, _fields([n for n in _near if n != "clip"]))
+_jobs = st.lists(_clips | _prompts | _fields(list(_near)) | _anything, max_size=3)
 _documents = st.fixed_dictionaries(
     {},
     optional={
         "version": st.sampled_from([1, 1.0, True, 2, "1", None]),
         "jobs": _jobs | _anything,
-        "defaults": _fields([n for n in _near if n != "label"]) | _anything,
+        "defaults": _fields([n for n in _near if n not in ("label", "prompt", "clip")]) | _anything,
         "$schema": st.just("x") | _anything,
         "odd": _anything,
     },
@@ -199,7 +244,8 @@ def _valid_by_hand(document: Any) -> bool:
 
 
 def _beyond_the_schema(message: str) -> bool:
-    return any(words in message for words in ("comes before the first", "needs a `scene`", "Workbench takes none"))
+    beyond = ("comes before the first", "needs a `scene`", "Workbench takes none", "is only for ")
+    return any(words in message for words in beyond)
 
 
 @settings(max_examples=600, deadline=None)
