@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .errors import JobError, StoreError
@@ -100,18 +101,21 @@ class InputRef:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRequest:
+_NOTHING: Mapping[str, Json] = MappingProxyType({})
+
+
+# Named tuples, as records are: one of each is made for every step, and a frozen dataclass takes four times as long.
+class StepRequest(NamedTuple):
     """One attempt at one step. `token` names the attempt; a result with another token is refused."""
 
     job_id: str
     step: str
     attempt: int
     token: str
-    payload: Mapping[str, Json] = field(default_factory=dict)
+    payload: Mapping[str, Json] = _NOTHING
     inputs: tuple[InputRef, ...] = ()
     artefacts: tuple[Artefact, ...] = ()  # what earlier steps of this job made
-    results: Mapping[str, Json] = field(default_factory=dict)  # earlier step name → its StepResult.data
+    results: Mapping[str, Json] = _NOTHING  # earlier step name → its StepResult.data
     external_ref: str = ""  # set when an earlier run of this attempt started something remote: reattach to it
 
     def artefact(self, name: str) -> Artefact | None:
@@ -122,10 +126,9 @@ class StepRequest:
         return next((i for i in self.inputs if i.name == name), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepResult:
+class StepResult(NamedTuple):
     artefacts: tuple[Artefact, ...] = ()
-    data: Mapping[str, Json] = field(default_factory=dict)  # small; merged into the job's result under the step's name
+    data: Mapping[str, Json] = _NOTHING  # small; merged into the job's result under the step's name
 
 
 @runtime_checkable

@@ -23,7 +23,7 @@ from .eta import Durations
 from .forecast import Forecaster
 from .ledger import Ledger
 from .metrics import Meter
-from .model import DEFAULT_PRIORITY, Job, Limits, Step
+from .model import DEFAULT_PRIORITY, Job, Limits, Step, timestamp
 from .pool import WorkerPool
 from .registry import Registry
 from .run import Outcome, Run, execute
@@ -185,7 +185,7 @@ class Core:
         if self.clock_sleeps:
             self.clock_sleeps = False
             self.wake.set()
-        now = round(time.time(), 3)  # what is journaled, as it will be read again
+        now = timestamp()
         changes: dict[str, Json] = {"state": StepState.RUNNING, "started_at": now}
         if not step.attempt:
             changes["attempt"] = 1
@@ -286,7 +286,7 @@ class Core:
         step = run.step
         changes["state"] = StepState.COMPLETED
         changes["progress"] = 1.0
-        changes["completed_at"] = now = round(time.time(), 3)
+        changes["completed_at"] = now = timestamp()
         values = step.__dict__
         values.update(changes)
         if result.artefacts:
@@ -417,7 +417,7 @@ class Core:
                 steps.setdefault(str(index), {})["state"] = StepState.SKIPPED
         if job.pause_requested:
             fields["pause_requested"] = False
-        now = round(time.time(), 3) if at is None else at
+        now = timestamp() if at is None else at
         waited = None if job.started_at is None else job.started_at - (job.queued_at or job.created_at)
         self.ledger.change(name, job, steps or None, at=now, state=state, completed_at=now, **fields)
         self.expiring.pop(job.id, None)

@@ -24,7 +24,7 @@ from .errors import MotionQueueError, StoreError
 from .ledger import states_of
 from .memory_journal import MemoryJournal
 from .metrics import Metrics
-from .model import Job, JobSpec, Limits, Page, Ticket
+from .model import Job, JobSpec, Limits, Page, Ticket, timestamp
 from .publishing import Publisher
 from .scheduler import order_key
 from .states import TERMINAL, Trigger, after
@@ -169,7 +169,7 @@ class Engine:
     def submit_many(self, specs: Sequence[JobSpec]) -> Ticket:
         """Queue jobs in one durable write: all of them, or none and an error."""
         core = self._core
-        now = round(time.time(), 3)
+        now = timestamp()
         with core.lock, _collector_off() if len(specs) >= _MANY else nullcontext():
             self._refuse_if_not_open()
             # First everything that may be refused, so that a batch is taken whole or not at all.

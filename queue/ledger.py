@@ -7,14 +7,13 @@ it under its lock.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from .contract import JobState, Json, Record
 from .errors import MotionQueueError
 from .index import ArrivalIndex
-from .model import DEFAULT_PRIORITY, Job, Step
+from .model import DEFAULT_PRIORITY, Job, Step, timestamp
 from .order import SortedKeys
 from .scheduler import Key, order_key
 from .states import ACTIVE, QUEUED, TERMINAL
@@ -23,9 +22,8 @@ UNFINISHED = "unfinished"  # pseudo state of queries: everything that is not ter
 
 
 class Ledger:
-    def __init__(self, append: Callable[[Sequence[Record]], None], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, append: Callable[[Sequence[Record]], None]) -> None:
         self._append = append
-        self._clock = clock
         self._pending: list[Record] = []
         self.seq = 0  # of the newest record
         self.seq_of_sync = 0  # of the newest record that must be durable
@@ -72,7 +70,7 @@ class Ledger:
         if sync:
             self.seq_of_sync = seq
         if at is None:
-            at = round(self._clock(), 3)
+            at = timestamp()
         self._pending.append(Record(seq, at, name, values["id"], fields, steps, sync))
 
     def note(self, name: str, *, sync: bool = True, **fields: Json) -> None:
@@ -80,7 +78,7 @@ class Ledger:
         self.seq += 1
         if sync:
             self.seq_of_sync = self.seq
-        self._pending.append(Record(self.seq, round(self._clock(), 3), name, "", fields, None, sync))
+        self._pending.append(Record(self.seq, timestamp(), name, "", fields, None, sync))
 
     def flush(self) -> int:
         """Hand what gathered to the journal; returns the number of the newest record."""

@@ -7,6 +7,7 @@ record is that dictionary. Only the engine changes one, under its lock; callers 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,11 @@ _JOB_STATES = {str(s): s for s in JobState}
 _STEP_STATES = {str(s): s for s in StepState}
 _OPEN = frozenset({StepState.PENDING, StepState.RUNNING})
 _OVER = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+def timestamp() -> float:
+    """Now, in seconds since the epoch (UTC), to the millisecond: as it is journaled and read again."""
+    return time.time_ns() // 1_000_000 / 1000
 
 
 def iso(seconds: float | None) -> str | None:

@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 from .contract import ArtefactStore, Json, StepRequest, StepResult, StopReason
@@ -38,32 +37,19 @@ class RunOwner(Protocol):
 class Run:
     """Implements `StepContext`."""
 
-    __slots__ = (
-        "_between",
-        "_callbacks",
-        "_lock",
-        "_owner",
-        "_reported",
-        "_stop",
-        "abandoned",
-        "asked_at",
-        "data",
-        "fraction",
-        "heartbeat_at",
-        "index",
-        "job",
-        "last_progress",
-        "peak_memory_mb",
-        "pid",
-        "resumed_seconds",
-        "samples",
-        "stage",
-        "started",
-        "step",
-        "stop_reason",
-        "token",
-        "worker_id",
-    )
+    # What most steps never report stays on the class: making a run costs half as much.
+    heartbeat_at: float | None = None
+    fraction = 0.0
+    stage = ""
+    data: Mapping[str, Json] = {}
+    peak_memory_mb = 0.0
+    worker_id = ""
+    pid = 0
+    stop_reason: StopReason | None = None
+    asked_at: float | None = None
+    abandoned = False
+    _between = 0.0  # seconds from the last but one rise of the fraction to the last
+    _stop: threading.Event | None = None
 
     def __init__(self, owner: RunOwner, job: Job, index: int, token: str) -> None:
         self._owner = owner
@@ -71,23 +57,9 @@ class Run:
         self.index = index
         self.step: Step = job.steps[index]
         self.token = token
-        self.started = time.monotonic()
-        self.last_progress = self.started
-        self.heartbeat_at: float | None = None
-        self.fraction = 0.0
-        self.stage = ""
-        self.data: Mapping[str, Json] = {}
-        self.samples: list[tuple[float, float]] = []  # (fraction, seconds since start), for the time profile
-        self._reported = self.started  # when the fraction last rose
-        self._between = 0.0  # seconds from the rise before to that one
-        self.peak_memory_mb = 0.0
-        self.worker_id = ""
-        self.pid = 0
+        self.started = self.last_progress = self._reported = time.monotonic()  # `_reported`: when the fraction last rose
         self.resumed_seconds = self.step.seconds  # at work in this attempt before it was interrupted
-        self.stop_reason: StopReason | None = None
-        self.asked_at: float | None = None
-        self.abandoned = False
-        self._stop: threading.Event | None = None
+        self.samples: list[tuple[float, float]] = []  # (fraction, seconds since start), for the time profile
         self._callbacks: list[Callable[[StopReason], None]] = []
         self._lock = threading.Lock()
 
@@ -203,7 +175,7 @@ def execute(run: Run, backend: object) -> Outcome:
     try:
         result = backend.run(run.request(), run)  # type: ignore[attr-defined]
         if isinstance(result, StepResult) and result.data:
-            return replace(result, data=plain_copy(result.data, f"the result of the step {run.step.name!r}"))
+            return result._replace(data=plain_copy(result.data, f"the result of the step {run.step.name!r}"))
     except MotionQueueError as error:
         return error
     except BaseException as error:  # SystemExit too: nobody would ever see it on a pool thread, and the job would hang
