@@ -162,13 +162,12 @@ class Networks:
         return out
 
     def root_velocity(self, features: Floats) -> Floats:
-        """The root's velocity [T, 2] (left, forward, metres a second) that fits the rest of the features [T, 140]."""
-        seen = self._seen(features)
-        x = self.ops.floats(np.concatenate([seen[:, : rep.VELOCITY.start], seen[:, rep.VELOCITY.stop :]], axis=1)[None])
+        """The root's velocity [T, 2] (left, forward, metres a second) of features [T, 140], corrected by what the legs do."""
+        x = self.ops.floats(self._seen(features)[None])
         x = self.ops.relu(self._conv(x, "refiner.inward", 5))
         x = self.ops.relu(self._residuals(x, "refiner.blocks", 3))
-        out: Floats = self.ops.numpy(self._conv(x, "refiner.outward", 5))[0]
-        return out
+        correction: Floats = self.ops.numpy(self._conv(x, "refiner.outward", 5))[0]
+        return np.asarray(features[:, rep.VELOCITY] * np.float32(rep.FPS) + correction)
 
     def _seen(self, features: Floats) -> Floats:
         """Normalised features and kinematics [T, 272]."""

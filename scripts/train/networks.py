@@ -314,16 +314,16 @@ class TokenModel(nn.Module):
 
 
 class Refiner(nn.Module):
-    """The root's velocity (left, forward) of a motion, from everything else: what the legs do says how far the body gets."""
+    """A correction of the root's velocity (left, forward) of a motion: what the legs do says how far the body gets."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         w = config.refiner_width
-        self.inward = Conv(config.features - 2 + KINEMATIC, w, 5)
+        self.inward = Conv(config.features + KINEMATIC, w, 5)
         self.blocks = nn.Sequential(*(Residual(w, d) for d in (1, 3, 9)))
         self.outward = Conv(w, 2, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, T, 270] → [N, T, 2] metres a second."""
+        """[N, T, 272] → [N, T, 2] metres a second to be added."""
         out: Tensor = self.outward(functional.relu(self.blocks(functional.relu(self.inward(x)))))
         return out

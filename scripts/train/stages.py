@@ -304,7 +304,7 @@ def _hide(length: int, draw: np.random.Generator) -> NDArray[np.bool_]:
 
 
 class RefinerStage:
-    """The root's velocity from the rest of the motion, also of motion that came through the codes."""
+    """Corrections of the root's velocity, learned on motion whose velocity was made wrong: legs show how far a body gets."""
 
     name = "refiner"
 
@@ -325,18 +325,16 @@ class RefinerStage:
             coded, _ = self.vq.through(features, int(draw.integers(2, self.config.levels + 1)))
         seen = torch.cat([features[::2], coded[1::2]])
         truth = torch.cat([features[::2], features[1::2]])[..., rep.VELOCITY] * rep.FPS
-        guess = self.velocity(seen)
+        guess = self.velocity(_made_wrong(seen))
         speed = functional.smooth_l1_loss(guess, truth, beta=0.1)
         path = (guess - truth).cumsum(1).abs().mean() / rep.FPS
         return speed + path, {"speed": float(speed.detach()), "path": float(path.detach())}
 
     def velocity(self, features: Tensor) -> Tensor:
-        """Metres a second (left, forward) [N, T, 2] of features [N, T, 140], whose own velocity is not looked at."""
-        x = encoder_input(features, self.norm, self.body)
-        x = torch.cat([x[..., : rep.VELOCITY.start], x[..., rep.VELOCITY.stop :]], dim=-1)
+        """Metres a second (left, forward) [N, T, 2] for features [N, T, 140]: their own, corrected."""
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            out = self.network(x)
-        return out.float()
+            out = self.network(encoder_input(features, self.norm, self.body))
+        return features[..., rep.VELOCITY] * rep.FPS + out.float()
 
     def check(self) -> Mapping[str, float]:
         """Error of the speed (m/s) and drift of the path (m a second): refined, and as decoded."""
@@ -356,3 +354,14 @@ class RefinerStage:
             "decoded_speed": float(mean[2]),
             "decoded_drift": float(mean[3]),
         }
+
+
+def _made_wrong(features: Tensor) -> Tensor:
+    """Features [N, T, 140] whose root goes too fast or slow, aside, and wanders, as a guessed motion's does."""
+    n, frames = features.shape[:2]
+    speed = features[..., rep.VELOCITY] * (1.0 + 0.15 * torch.randn(n, 1, 1)) + 0.1 / rep.FPS * torch.randn(n, 1, 2)
+    coarse = torch.randn(n, 2, max(2, frames // 8)) * 0.15 / rep.FPS
+    wander = functional.interpolate(coarse, size=frames, mode="linear", align_corners=True).transpose(1, 2)
+    wrong = features.clone()
+    wrong[..., rep.VELOCITY] = speed + wander
+    return wrong

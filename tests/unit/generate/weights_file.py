@@ -90,7 +90,7 @@ def shapes(words: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield from _norm("tokens.norm", w)
     yield "tokens.heads", (c["levels"], w, c["codes"])
     yield "tokens.bias", (c["levels"], c["codes"])
-    yield from _conv("refiner.inward", features - 2 + _KINEMATIC, c["refiner_width"], 5)
+    yield from _conv("refiner.inward", features + _KINEMATIC, c["refiner_width"], 5)
     yield from _residuals("refiner.blocks", c["refiner_width"], 3)
     yield from _conv("refiner.outward", c["refiner_width"], 2, 5)
     for name, size in (("mean", features), ("std", features), ("kinematic_mean", _KINEMATIC), ("kinematic_std", _KINEMATIC)):
