@@ -29,7 +29,9 @@ _KINEMATIC = 6 * rep.JOINTS
 _CONTROLS = 3
 
 
-def write_weights(path: Path, *, seed: int = 1, words: tuple[str, ...] = WORDS, **metadata: str) -> Path:
+def write_weights(
+    path: Path, *, seed: int = 1, words: tuple[str, ...] = WORDS, metadata: Mapping[str, str] | None = None
+) -> Path:
     """The file at `path`. `metadata` replaces what stands in the header."""
     draw = np.random.default_rng(seed)
     tensors = {name: _numbers(name, shape, draw) for name, shape in shapes(len(words))}
@@ -39,7 +41,7 @@ def write_weights(path: Path, *, seed: int = 1, words: tuple[str, ...] = WORDS, 
         "config": json.dumps({"name": "random", **c}),
         "words": json.dumps(list(words)),
         "actions": json.dumps(["walk", "run"]),
-        **metadata,
+        **(metadata or {}),
     }
     header: dict[str, Any] = {"__metadata__": described}
     data = bytearray()
