@@ -23,6 +23,7 @@ import secrets
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
+from json.encoder import encode_basestring_ascii as quoted
 from operator import add
 from typing import Any, NoReturn
 from zlib import crc32
@@ -37,7 +38,8 @@ MAX_DEPTH = 64  # nested arrays and objects in a line that is read
 MAX_RECORD_DEPTH = 60  # in a record that is written: a snapshot nests the same values a little deeper
 PREFIX = b'{"crc":"'
 _BODY = len(PREFIX) + 8 + 2  # the prefix, eight hex digits, `",`
-SHARED_MARK = b',"shared":'
+_SHARED_MARK = ',"shared":'
+SHARED_MARK = _SHARED_MARK.encode("ascii")
 # The beginning of a line about a job, up to the opening brace of its fields: number, name, job, position. A line that does not
 # look like this (an id that needs escapes, say) is decoded.
 _HEAD = re.compile(
@@ -61,7 +63,7 @@ def _no_constant(text: str) -> NoReturn:
 # check_circular=False: a circle ends in RecursionError instead, and every record is encoded a tenth faster.
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":"), default=_plain).encode
 _MARKER = secrets.token_hex(16)
-_DIVIDER = f',"{_MARKER}",'.encode("ascii")
+_DIVIDER = f',"{_MARKER}",'
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
 _decode = _decoder.decode
 decode_at = _decoder.raw_decode  # (text, offset) → the value there, and where it ends
@@ -80,36 +82,44 @@ def encode_line(value: Mapping[str, Json], most: int = MAX_RECORD, deepest: int 
 
 def encode_record(record: Record) -> bytes:
     """The line of one record. `StoreError` record_invalid or record_too_large."""
-    value, shared = _value(record)
-    return encode_line({**value, "shared": shared} if shared else value)
+    value, shared = _contents(record)
+    head = {"seq": record.seq, "at": record.at, "name": record.name, "job": record.job}
+    return encode_line({**head, **value, "shared": shared} if shared else {**head, **value})
 
 
 def encode_records(records: Sequence[Record]) -> list[bytes] | None:
     """The lines of many records, or None when one of them cannot be stored: then encode each by itself.
 
-    One call of the encoder for all of them saves a third of the time: a marker that no record can contain divides its text.
+    What is the same object in many records is encoded once: what the jobs of a batch share, and what happens to many at once.
     """
     values: list[Json] = []
-    ends: list[bytes] = []
-    encoded: dict[tuple[object, ...], bytes] = {}  # the shared parts of these records, by identity
+    parts: list[tuple[str, int, str]] = []  # of each line: its head, which of `values` follows, its end
+    places: dict[tuple[int, int], int] = {}  # in `values`, by the identity of fields and steps
+    encoded: dict[tuple[object, ...], str] = {}  # the shared parts of submissions, by identity
+    last_at, at_text = -1.0, ""
     try:
         for record in records:
-            value, shared = _value(record)
-            end = b"}"
+            seq, at, name, job, fields, steps, _sync = record
+            if at != last_at:
+                last_at, at_text = at, _encode(at)
+            head = f'"seq":{seq},"at":{at_text},"name":{quoted(name)},"job":{quoted(job)},'
+            place = places.get((id(fields), id(steps)))
+            if place is not None and name != "job_submitted":
+                parts.append((head, place, "}"))
+                continue
+            place = places[id(fields), id(steps)] = len(values)
+            value, shared = _contents(record)
+            values.append(value)
+            end = "}"
             if shared:
                 same = (*shared, *map(id, shared.values()))
-                end = encoded.get(same, b"")
+                end = encoded.get(same, "")
                 if not end:
-                    end = encoded[same] = b"%b%b}" % (SHARED_MARK, _encode(shared).encode("ascii"))
-            values.append(value)
-            values.append(_MARKER)
-            ends.append(end)
-        bodies = f"{_encode(values)[1:-1]},".encode("ascii").split(_DIVIDER)
-        bodies.pop()  # what follows the last divider: nothing
-        if len(bodies) != len(records):
-            return None
-        # Each without its braces; the closing one comes with the end.
-        bodies = [body[1:-1] + end for body, end in zip(bodies, ends, strict=True)]
+                    end = encoded[same] = f"{_SHARED_MARK}{_encode(shared)}}}"
+            parts.append((head, place, end))
+        # Each without its braces: the opening one comes before the head, the closing one with the end.
+        texts = [text[1:-1] for text in _encode_all(values)]
+        bodies = [f"{head}{texts[place]}{end}".encode("ascii") for head, place, end in parts]
         if max(map(len, bodies)) > MAX_RECORD - _BODY or _most_braces(bodies) >= MAX_RECORD_DEPTH:
             return [_line(body, MAX_RECORD, MAX_RECORD_DEPTH) for body in bodies]
         return [b'{"crc":"%08x",%b\n' % (crc32(body), body) for body in bodies]
@@ -117,20 +127,21 @@ def encode_records(records: Sequence[Record]) -> list[bytes] | None:
         return None
 
 
-def _value(record: Record) -> tuple[dict[str, Json], dict[str, Json]]:
-    """A record's object, and what of a submission stands at the end of its line."""
+def _encode_all(values: Sequence[Json]) -> list[str]:
+    """The text of each value, from one call of the encoder, which saves time: a marker that no value can contain divides it."""
+    text = _encode([part for value in values for part in (value, _MARKER)])
+    return f"{text[1:-1]},".split(_DIVIDER)[:-1]
+
+
+def _contents(record: Record) -> tuple[dict[str, Json], dict[str, Json]]:
+    """What follows the head of a record's line, and what of a submission stands at its end."""
     if record.name == "job_submitted" and record.job:
         fields = dict(record.fields)
         shared = {name: fields.pop(name) for name in SHARED_FIELDS if name in fields}
         if type(fields.get("position")) is float:
-            at = {"position": fields.pop("position"), "fields": fields}
-        else:
-            at = {"fields": fields}
-        return {"seq": record.seq, "at": record.at, "name": record.name, "job": record.job, **at}, shared
-    value = {"seq": record.seq, "at": record.at, "name": record.name, "job": record.job, "fields": record.fields}
-    if record.steps:
-        value["steps"] = record.steps
-    return value, {}
+            return {"position": fields.pop("position"), "fields": fields}, shared
+        return {"fields": fields}, shared
+    return {"fields": record.fields, "steps": record.steps} if record.steps else {"fields": record.fields}, {}
 
 
 def _line(body: bytes, most: int, deepest: int) -> bytes:
