@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from .changes import StepChanges, job_ended, job_started, step_completed, step_started
 from .contract import ArtefactStore, JobState, Journal, Json, StepResult, StepState, StopReason
 from .errors import JobError, MotionQueueError, StepStopped
 from .eta import Durations
@@ -106,7 +107,7 @@ class Core:
 
     def enqueue(self, jobs: Iterable[Job]) -> None:
         """Put each job's next step in line. Called in every state in which it should run when its turn comes."""
-        self.scheduler.add([(waiting.key[2], waiting) for job in jobs if (waiting := self._line_up(job)) is not None])
+        self.scheduler.add([waiting for job in jobs if (waiting := self._line_up(job)) is not None])
 
     def _line_up(self, job: Job) -> Waiting | None:
         """What the scheduler has to know of the job's next step; None when it comes later (`not_before`) or can never run."""
@@ -155,7 +156,7 @@ class Core:
             if self.scheduler.is_waiting(job.id):
                 self.scheduler.discard(job.id)
                 waiting = self._waiting(job, step, self.forecaster.estimate(job, step).memory_mb)
-                self.scheduler.add(((job.id, waiting),))
+                self.scheduler.add((waiting,))
             elif job.id in self.runs:
                 self.scheduler.takes(job.id, self.forecaster.estimate(job, step).memory_mb)
 
@@ -186,17 +187,13 @@ class Core:
             self.clock_sleeps = False
             self.wake.set()
         now = timestamp()
-        changes: dict[str, Json] = {"state": StepState.RUNNING, "started_at": now}
-        if not step.attempt:
-            changes["attempt"] = 1
-        step.__dict__.update(changes)
-        fields: dict[str, Any] = {"state": after(job.state, Trigger.START)}
-        if job.started_at is None:
-            fields["started_at"] = now
+        steps = step_started(index, now, step.attempt or 1)
+        step.__dict__.update(steps[str(index)])
+        first = job.started_at is None
+        if first:
             self.expiring.pop(job_id, None)
-        if job.not_before is not None:
-            fields["not_before"] = None
-        self.ledger.change("step_started", job, {str(index): changes}, at=now, **fields)
+        fields = job_started(after(job.state, Trigger.START), now if first else None, job.not_before is not None)
+        self.ledger.record("step_started", job, fields, steps, now)
         return run
 
     def work(self, run: Run | None) -> None:
@@ -254,7 +251,7 @@ class Core:
         del self.runs[job.id]
         self.scheduler.release(job.id)
         seconds = run.elapsed
-        changes: dict[str, Json] = {"seconds": round(seconds, 4)}
+        changes: dict[str, Json] = {}
         if run.stage or run.data:
             changes["stage"], changes["data"] = run.stage, dict(run.data)
         if run.worker_id:
@@ -266,8 +263,9 @@ class Core:
             if not run.resumed_seconds and (seconds > _WORTH_LEARNING or not self.durations.knows(step.backend)):
                 estimate = self.forecaster.estimate(job, step)
                 self.durations.observe(step.backend, estimate.key, estimate.work, seconds, run.samples)
-            self.complete_step(job, run, outcome, changes)
+            self.complete_step(job, run, outcome, seconds, changes)
             return
+        changes["seconds"] = round(seconds, 3)
         step.__dict__.update(changes)
         if isinstance(outcome, StepStopped) and run.stop_reason is not None:
             reason = run.stop_reason
@@ -282,23 +280,24 @@ class Core:
             )
         self.step_failed(job, run, outcome, changes)
 
-    def complete_step(self, job: Job, run: Run, result: StepResult, changes: dict[str, Json]) -> None:
+    def complete_step(self, job: Job, run: Run, result: StepResult, seconds: float, changes: dict[str, Json]) -> None:
         step = run.step
-        changes["state"] = StepState.COMPLETED
-        changes["progress"] = 1.0
-        changes["completed_at"] = now = timestamp()
-        values = step.__dict__
-        values.update(changes)
+        now = timestamp()
+        steps = step_completed(run.index, now, round(seconds, 3))
         if result.artefacts:
-            values["artefacts"] = result.artefacts
             changes["artefacts"] = [a.to_json() for a in result.artefacts]
         if result.data:
-            values["result"] = changes["result"] = dict(result.data)
+            changes["result"] = dict(result.data)
         if step.error is not None:  # of an earlier attempt
-            values["error"] = changes["error"] = None
-        self.go_on(job, {str(run.index): changes}, "step_completed", at=now)
+            changes["error"] = None
+        if changes:
+            steps = {str(run.index): {**steps[str(run.index)], **changes}}
+        step.__dict__.update(steps[str(run.index)])
+        if result.artefacts:
+            step.__dict__["artefacts"] = result.artefacts
+        self.go_on(job, steps, "step_completed", at=now)
 
-    def go_on(self, job: Job, steps: dict[str, dict[str, Json]], name: str, *, at: float | None = None, **fields: Any) -> None:
+    def go_on(self, job: Job, steps: StepChanges, name: str, *, at: float | None = None, **fields: Any) -> None:
         """A step is over and the job is not lost: skip what cannot run, then the next step, a pause, or the end.
 
         `at`: when that was, to the millisecond; None: now.
@@ -308,7 +307,7 @@ class Core:
             if done.issuperset(step.needs):
                 break
             step.__dict__["state"] = StepState.SKIPPED
-            steps[str(job.steps.index(step))] = {"state": StepState.SKIPPED}
+            steps = {**steps, str(job.steps.index(step)): {"state": StepState.SKIPPED}}
         if step is None:
             if degraded := _degraded(job):
                 fields["degraded"] = degraded
@@ -405,21 +404,25 @@ class Core:
         job: Job,
         name: str,
         state: JobState,
-        steps: dict[str, dict[str, Json]],
+        steps: StepChanges,
         *,
         at: float | None = None,
         **fields: Any,
     ) -> None:
         """A terminal state: it never changes again. `at`: when that was, to the millisecond; None: now."""
-        for index, step in enumerate(job.own_steps()) if job.current is not None else ():
-            if step.state is StepState.PENDING:
-                step.__dict__["state"] = StepState.SKIPPED
-                steps.setdefault(str(index), {})["state"] = StepState.SKIPPED
+        if name != "job_completed":  # then nothing is left
+            for index, step in enumerate(job.own_steps()):
+                if step.state is StepState.PENDING:
+                    step.__dict__["state"] = StepState.SKIPPED
+                    steps = {**steps, str(index): {**steps.get(str(index), {}), "state": StepState.SKIPPED}}
         if job.pause_requested:
             fields["pause_requested"] = False
         now = timestamp() if at is None else at
         waited = None if job.started_at is None else job.started_at - (job.queued_at or job.created_at)
-        self.ledger.change(name, job, steps or None, at=now, state=state, completed_at=now, **fields)
+        if fields:
+            self.ledger.change(name, job, steps or None, at=now, state=state, completed_at=now, **fields)
+        else:
+            self.ledger.record(name, job, job_ended(state, now), steps or None, now)
         self.expiring.pop(job.id, None)
         self.meter.ended(str(state), waited, job.processing_time)
         self.forecaster.forget(job.id)

@@ -192,7 +192,7 @@ class Engine:
                     )
                 if spec.idempotency_key:
                     same[identity] = job.id
-                if any(step.exclusive_key for step in planned.specs):
+                if planned.exclusive:
                     exclusive.append(planned.specs)
                 new[job.id] = job
                 ids.append(job.id)

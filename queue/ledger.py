@@ -57,20 +57,32 @@ class Ledger:
 
         `at`: the time to record (seconds since the epoch, to the millisecond), where the caller has looked already.
         """
+        error = fields.get("error")
+        if error is not None:
+            fields["error"] = error.to_json()
+        self.record(name, job, fields, steps, timestamp() if at is None else at, sync=sync)
+        if error is not None:
+            job.__dict__["error"] = error
+
+    def record(
+        self,
+        name: str,
+        job: Job,
+        fields: Mapping[str, Any],
+        steps: Mapping[str, Mapping[str, Json]] | None,
+        at: float,
+        *,
+        sync: bool = True,
+    ) -> None:
+        """As `change`, with fields that are JSON values already. Records may share them: they are not changed any more."""
         self.seq = seq = self.seq + 1
-        values = job.__dict__
         if "state" in fields:
-            old, new = job.state, fields["state"]
-            if old is not new:
-                self._move_state(job, old, new)
+            self._move_state(job, fields["state"])
+        values = job.__dict__
         values.update(fields)
         values["revision"] = seq
-        if fields.get("error") is not None:
-            fields["error"] = fields["error"].to_json()
         if sync:
             self.seq_of_sync = seq
-        if at is None:
-            at = timestamp()
         self._pending.append(Record(seq, at, name, values["id"], fields, steps, sync))
 
     def note(self, name: str, *, sync: bool = True, **fields: Json) -> None:
@@ -298,7 +310,10 @@ class Ledger:
 
     # Indexes
 
-    def _move_state(self, job: Job, old: JobState, new: JobState) -> None:
+    def _move_state(self, job: Job, new: JobState) -> None:
+        old = job.state
+        if old is new:
+            return
         arrival = self._arrivals[job.id]
         self._states[old].remove(arrival)
         self._states[new].add(arrival)

@@ -19,6 +19,7 @@ class Plan(NamedTuple):
 
     specs: tuple[StepSpec, ...]
     steps: PristineSteps
+    exclusive: bool  # some step wants an exclusive key
 
 
 class Registry:
@@ -98,7 +99,7 @@ class Registry:
                     f"No backend {step.backend!r} is registered for the step {step.name!r}; install or enable what provides it.",
                 )
             planned.append((step, step.lane or backend.lane))
-        return Plan(tuple(steps), PristineSteps.from_plan(planned))
+        return Plan(tuple(steps), PristineSteps.from_plan(planned), any(step.exclusive_key for step in steps))
 
 
 def _check_steps(workflow: str, steps: Sequence[StepSpec]) -> None:

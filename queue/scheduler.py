@@ -60,11 +60,11 @@ class Scheduler:
 
     # What waits
 
-    def add(self, entries: Iterable[tuple[str, Waiting]]) -> None:
-        """Put steps in line, each under its job's id."""
+    def add(self, entries: Iterable[Waiting]) -> None:
+        """Put steps in line."""
         by_lane: dict[str, list[Key]] = {}
-        for job_id, waiting in entries:
-            self._waiting[job_id] = waiting
+        for waiting in entries:
+            self._waiting[waiting.key[2]] = waiting
             by_lane.setdefault(waiting.lane, []).append(waiting.key)
         for lane, keys in by_lane.items():
             self._lane(lane).ready.update(keys)

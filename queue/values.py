@@ -38,7 +38,14 @@ def _object(value: Mapping[str, Json], what: str, place: str, depth: int, budget
                 raise _bad(what, place, f"has the key {key!r}, which is no text")
             key = str(key)  # noqa: PLW2901
         budget[1] -= len(key)
-        copy[key] = _copy(item, what, f"{place}.{key}" if place else key, depth, budget)
+        characters = len(item) if type(item) is str else 0
+        if type(item) in _LEAVES and budget[0] > 0 and budget[1] >= characters:
+            # Most values; nobody will ask for their place.
+            budget[0] -= 1
+            budget[1] -= characters
+            copy[key] = item
+        else:
+            copy[key] = _copy(item, what, f"{place}.{key}" if place else key, depth, budget)
     return copy
 
 
