@@ -14,7 +14,7 @@ from matplotlib import pyplot
 # Of each stage, what shows how far it is: in training (lines) and on unseen clips (dots).
 _SHOWN = {
     "vq": (("points", "path"), ("val_mpjpe_mm", "val_mpjpe_mm_first_level")),
-    "refiner": (("speed", "path"), ("val_drift", "val_decoded_drift")),
+    "refiner": (("speed", "path"), ("val_wrong", "val_wrong_refined", "val_decoded", "val_decoded_refined")),
     "tokens": (("base", "rest"), ("val_base", "val_rest")),
 }
 
