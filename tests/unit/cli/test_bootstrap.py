@@ -88,6 +88,7 @@ def test_making_an_environment_removes_what_an_interrupted_one_left(tmp_path: Pa
         ((3, 12), "run", ["--blender", "/b"], ["lock-base.txt"]),
         ((3, 11), "resume", ["--blender=/b"], ["lock-base.txt"]),
         ((3, 12), "build", [], ["lock-base.txt"]),
+        ((3, 12), "generate", ["walks"], ["lock-base.txt"]),
         ((3, 11), "test", ["--blender", "/b"], ["lock-py311.txt", "lock-test.txt", "lock-bench.txt"]),
     ],
 )

@@ -76,6 +76,28 @@ def test_finished_jobs_scroll_by_and_the_end_is_one_sentence() -> None:
     assert text.endswith("4 jobs: 1 completed, 1 failed, 2 unfinished.\n")
 
 
+def test_a_note_is_said_at_once_and_with_the_result_and_is_no_failure() -> None:
+    row = replace(WAITING, label="walks", note="not used: juggles")
+    done = replace(DONE, note=row.note)
+    assert not done.bad
+    plain = io.StringIO()
+    display = PlainLines(plain)
+    display.changed(row, None)
+    display.changed(replace(row, state="running"), row)
+    display.changed(done, row)
+    assert plain.getvalue().splitlines() == [
+        "walks: queued (not used: juggles)",
+        "walks: running",
+        "idle: completed in 12 s, in /out/idle (not used: juggles)",
+    ]
+    bar, stream, _, _ = bars(80)
+    bar.changed(row, None)
+    bar.changed(replace(row, state="running"), row)
+    bar.tick({"2": row})
+    assert re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", stream.getvalue()).splitlines()[0] == "! walks (not used: juggles)"
+    assert row.to_json()["note"] == "not used: juggles"
+
+
 def test_plain_lines_are_state_changes_and_tenths() -> None:
     stream = io.StringIO()
     display = PlainLines(stream)

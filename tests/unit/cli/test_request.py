@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is typed for `run` and `generate`, and what becomes of it before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from motion_queue.queue.errors import MotionQueueError
+from motion_queue.scripts.cli import arguments
+from motion_queue.scripts.cli.generate import asked
+from motion_queue.scripts.cli.request import shots_of
+from motion_queue.scripts.cli.session import payload
+from motion_queue.scripts.jobs_file import Shot
+from motion_queue.tests.unit.generate.weights_file import write_weights
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_weights(tmp_path_factory.mktemp("weights") / "model.safetensors"))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "take.bvh"
+    path.write_text("HIERARCHY", encoding="utf-8")
+    return path
+
+
+def typed(weights: str, *words: str) -> tuple[Shot, ...]:
+    return shots_of(arguments.parser().parse_args(["run", *words, "--out", "out", "--weights", weights]))
+
+
+def refused(weights: str, *words: str) -> MotionQueueError:
+    with pytest.raises(MotionQueueError) as caught:
+        typed(weights, *words)
+    return caught.value
+
+
+def test_an_existing_path_or_a_bvh_name_is_a_clip_and_anything_else_a_prompt(
+    weights: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "walks").write_text("a file of that name", encoding="utf-8")
+    shots = typed(weights, "walks", str(clip), "walks forward")
+    assert [(shot.clip, shot.prompt) for shot in shots] == [(tmp_path / "walks", ""), (clip, ""), (None, "walks forward")]
+    assert "there is no file" in refused(weights, "gone.BVH", "walks forward").message
+
+
+@pytest.mark.parametrize("prompt", ["w" * 10_000, "walks/" * 1000, "a\x00b", "🙂" * 300, "-", "con", "\n"])
+def test_whatever_is_typed_is_a_shot_or_a_documented_error(weights: str, prompt: str) -> None:
+    assert refused(weights, prompt).code.startswith("prompt_")
+
+
+def test_options_go_to_what_they_are_for(weights: str, clip: Path) -> None:
+    walk, take = typed(weights, "walks", str(clip), "--seconds", "4", "--seed", "9", "--frames", "1-9", "--loop", "--fps", "24")
+    assert (walk.seconds, walk.seed, walk.loop, walk.frames, walk.fps) == (4.0, 9, True, None, 24.0)
+    assert (take.seconds, take.seed, take.loop, take.frames, take.fps) == (None, 1, False, (1, 9), 24.0)
+    assert refused(weights, "walks", "--frames", "1-9").code == "arguments_conflict"
+
+
+def test_variations_are_jobs_with_numbers_and_seeds_of_their_own(weights: str) -> None:
+    shots = typed(weights, "walks forward", "--variations", "3", "--seed", "4")
+    assert [shot.name for shot in shots] == ["walks forward_01", "walks forward_02", "walks forward_03"]
+    values = [payload(shot, Path("/out")) for shot in shots]
+    assert [value["seed"] + value["variation"] for value in values] == [4, 5, 6]
+    assert values[0]["steps"] == ["generate", "retarget", "render", "deliver"]
+
+
+def test_words_of_one_prompt_without_quotes_get_a_hint(weights: str) -> None:
+    error = refused(weights, "a", "person", "walks")
+    assert error.code in ("prompt_not_understood", "prompt_empty") and "quotes" in error.message
+    assert "quotes" not in refused(weights, "juggles").message
+
+
+def test_a_file_of_prompts_is_checked_line_by_line(weights: str, tmp_path: Path) -> None:
+    path = tmp_path / "shots.txt"
+    path.write_text("# shots\nwalks\njuggles\n\nsings\njumps twice\n", encoding="utf-8")
+    error = refused(weights, "--prompts", str(path))
+    assert error.code == "prompts_file_invalid"
+    assert [line.split(": ")[0] for line in error.message.splitlines()] == ["shots.txt:3", "shots.txt:5"]
+    path.write_text("walks\njumps twice\n", encoding="utf-8")
+    assert [shot.prompt for shot in typed(weights, "waves", "--prompts", str(path))] == ["waves", "walks", "jumps twice"]
+    assert refused(weights, "--prompts", str(path), "--jobs", "jobs.json").code == "arguments_conflict"
+
+
+def test_too_many_jobs_are_refused(weights: str, tmp_path: Path) -> None:
+    path = tmp_path / "shots.txt"
+    path.write_text("walks\n" * 200, encoding="utf-8")
+    assert refused(weights, "--prompts", str(path), "--variations", "100").code == "too_many_jobs"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1e9", "nan", "inf", "", "four"])
+def test_a_length_that_cannot_be_is_refused(weights: str, text: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        typed(weights, "walks", "--seconds", text)
+    assert end.value.code == 2
+
+
+def test_poses_are_a_file_and_perhaps_a_frame() -> None:
+    assert arguments.read_pose_place("sit.bvh") == (Path("sit.bvh"), 1)
+    assert arguments.read_pose_place("takes/sit.bvh:12") == (Path("takes/sit.bvh"), 12)
+    assert arguments.read_pose_place("C:sit.bvh") == (Path("C:sit.bvh"), 1)
+    with pytest.raises(ValueError, match="between"):
+        arguments.read_pose_place("sit.bvh:0")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], "prompt_empty"),
+        (["walks"], "arguments_conflict"),
+        (["walks", "--out", "walk.fbx"], "arguments_conflict"),
+        (["juggles", "--out", "x.bvh"], "prompt_not_understood"),
+        (["walks", "--out", "x.bvh", "--start-pose", "gone.bvh"], "input_missing"),
+        (["walks", "--out", "x.bvh", "--loop", "--end-pose", __file__], "arguments_conflict"),
+    ],
+)
+def test_what_cannot_be_generated_is_said_before_it_is_tried(weights: str, words: list[str], code: str) -> None:
+    with pytest.raises(MotionQueueError) as caught:
+        asked(arguments.parser().parse_args(["generate", *words, "--weights", weights]))
+    assert caught.value.code == code
+
+
+def test_variations_of_a_motion_are_files_with_numbers(weights: str, tmp_path: Path) -> None:
+    words = ["generate", "walks", "--variations", "2", "--out", str(tmp_path / "w.bvh"), "--weights", weights]
+    assert [path.name for path in asked(arguments.parser().parse_args(words)).targets] == ["w_01.bvh", "w_02.bvh"]
