@@ -127,8 +127,9 @@ def _eased(values: Array, given: Array, parts: Sequence[Part]) -> Array:
     out = values.copy()
     for channel in range(CONTROLS):
         if len(parts) > 1:
-            weight = np.convolve(given[:, channel], kernel, mode="same")
-            mixed = np.convolve(values[:, channel], kernel, mode="same") / np.maximum(weight, 1e-9)
+            # Not mode="same": of a track shorter than the kernel that is as long as the kernel.
+            weight, mixed = (np.convolve(track[:, channel], kernel)[reach : reach + len(track)] for track in (given, values))
+            mixed /= np.maximum(weight, 1e-9)
             out[:, channel] = np.where(given[:, channel] > 0, mixed, 0.0)
     for part in parts:
         where = slice(part.start, part.stop)

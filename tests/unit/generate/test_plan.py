@@ -85,3 +85,11 @@ def test_a_turn_comes_to_what_was_asked_also_beside_other_parts() -> None:
 def test_speed_changes_gradually_from_part_to_part() -> None:
     made = plan(segment(control=Control(forward=0.0), seconds=3.0), segment("run", control=Control(forward=3.0), seconds=3.0))
     assert np.abs(np.diff(made.control[:, 1])).max() < 0.8
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0, 60.0])
+def test_several_parts_fit_in_the_shortest_and_in_the_longest_motion(seconds: float) -> None:
+    parts = [segment(control=Control(forward=1.0)), segment("turn", control=Control(forward=0.0, turn=1.0))]
+    made = plan(*parts, seconds=seconds)
+    assert made.control.shape == (made.tokens, 6)
+    assert made.seconds == pytest.approx(seconds, abs=0.2)
