@@ -24,7 +24,7 @@ from .eta import Durations
 from .forecast import Forecaster
 from .ledger import Ledger
 from .metrics import Meter
-from .model import DEFAULT_PRIORITY, Job, Limits, Step, timestamp
+from .model import DEFAULT_PRIORITY, Job, Limits, PristineSteps, Step, timestamp
 from .pool import WorkerPool
 from .registry import Registry
 from .run import Outcome, Run, execute
@@ -112,7 +112,8 @@ class Core:
     def _line_up(self, job: Job) -> Waiting | None:
         """What the scheduler has to know of the job's next step; None when it comes later (`not_before`) or can never run."""
         known = Job.known(job)  # of thousands of jobs at a start, none is decoded for this
-        step = job.current
+        steps = known.get("steps")
+        step = steps[0] if type(steps) is PristineSteps else job.current
         if step is None:
             raise AssertionError(f"job {job.id} has no step left to run")
         expires_at = known.get("expires_at")
@@ -219,7 +220,8 @@ class Core:
                 raise
             finally:
                 self.lock.release()
-            self.write_log_lines()
+            if self._log_lines:
+                self.write_log_lines()
 
     def finish(self, run: Run, outcome: Outcome, *, stream: bool = False, crowded: bool = False) -> Run | None:
         """Take the outcome of a step; returns the step that this thread runs next, if any.

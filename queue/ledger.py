@@ -13,7 +13,7 @@ from typing import Any
 from .contract import JobState, Json, Record
 from .errors import MotionQueueError
 from .index import ArrivalIndex
-from .model import DEFAULT_PRIORITY, Job, Step, timestamp
+from .model import DEFAULT_PRIORITY, Job, timestamp
 from .order import SortedKeys
 from .scheduler import Key, order_key
 from .states import ACTIVE, QUEUED, TERMINAL
@@ -132,7 +132,9 @@ class Ledger:
                 if position > self._arrived:
                     self._arrived = int(position)
                 keys.append(order_key(job_id, known.get("priority", DEFAULT_PRIORITY), position))
-                self._enter(project, known["steps"])
+                for step in known["steps"]:
+                    if step.exclusive_key:
+                        self._exclusive[step.exclusive_key] = self._exclusive.get(step.exclusive_key, 0) + 1
             self.jobs[job_id] = job
             self._arrivals[job_id] = self._arrived
             self._by_arrival[self._arrived] = job
@@ -149,6 +151,8 @@ class Ledger:
             for name in _index_names(*place[1:]):
                 by_index.setdefault(name, []).extend(numbers)
             by_state.setdefault(place[0], []).extend(numbers)
+            if place[2] and place[0] not in TERMINAL:
+                self._active_in_project[place[2]] = self._active_in_project.get(place[2], 0) + len(numbers)
         for name, numbers in by_index.items():
             self._indexes.setdefault(name, ArrivalIndex()).add_many(sorted(numbers))
         for state, numbers in by_state.items():
@@ -320,13 +324,6 @@ class Ledger:
         if new in TERMINAL:
             self._leave(job)
             self.finished_order[job.id] = None
-
-    def _enter(self, project: str, steps: tuple[Step, ...]) -> None:
-        if project:
-            self._active_in_project[project] = self._active_in_project.get(project, 0) + 1
-        for step in steps:
-            if step.exclusive_key:
-                self._exclusive[step.exclusive_key] = self._exclusive.get(step.exclusive_key, 0) + 1
 
     def _leave(self, job: Job) -> None:
         self.order.remove(order_key(job.id, job.priority, job.position))

@@ -79,22 +79,29 @@ class SortedKeys(Generic[K]):
         """Remove a key that is there, or `KeyError`."""
         if self._chunks and self._chunks[0][0] == key:
             # What runs next is what is removed most.
-            at = i = 0
-            chunk = self._chunks[0]
-        else:
-            at = bisect_left(self._last, key)
-            if at == len(self._chunks):
-                raise KeyError(key)
-            chunk = self._chunks[at]
-            i = bisect_left(chunk, key)
-            if chunk[i] != key:
-                raise KeyError(key)
+            self.remove_first()
+            return
+        at = bisect_left(self._last, key)
+        if at == len(self._chunks):
+            raise KeyError(key)
+        chunk = self._chunks[at]
+        i = bisect_left(chunk, key)
+        if chunk[i] != key:
+            raise KeyError(key)
         del chunk[i]
         self._size -= 1
         if not chunk:
             del self._chunks[at], self._last[at]
         elif i == len(chunk):
             self._last[at] = chunk[-1]
+
+    def remove_first(self) -> None:
+        """Of a list that is not empty."""
+        chunk = self._chunks[0]
+        del chunk[0]
+        self._size -= 1
+        if not chunk:
+            del self._chunks[0], self._last[0]
 
     def first(self) -> K | None:
         return self._chunks[0][0] if self._chunks else None

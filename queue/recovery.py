@@ -65,10 +65,12 @@ def take_up(core: Core, jobs: Iterable[Job], *, clean: bool) -> None:
     """
     waiting = []
     for job in jobs:
-        if job.state in (JobState.RUNNING, JobState.STOPPING):
-            _recover(core, job, clean=clean)
-        if job.state is JobState.QUEUED:
+        if Job.known(job).get("state", JobState.QUEUED) is JobState.QUEUED:  # nearly all of them, and not decoded for this
             waiting.append(job)
+        elif job.state in (JobState.RUNNING, JobState.STOPPING):
+            _recover(core, job, clean=clean)
+            if job.state is JobState.QUEUED:
+                waiting.append(job)
     core.enqueue(waiting)
 
 

@@ -108,16 +108,13 @@ class Scheduler:
         """The job whose step starts now (it then holds its lane, memory and key until `release`), or None."""
         if self.held or len(self._running) >= self._total:
             return None
-        heads: list[tuple[Key, _Lane]] = []
-        for lane in self._lanes.values():
-            if lane.running < lane.limit and (key := self._head(lane)) is not None:
-                heads.append((key, lane))
+        heads = [
+            waiting for lane in self._lanes.values() if lane.running < lane.limit and (waiting := self._head(lane)) is not None
+        ]
         if len(heads) > 1:
-            heads.sort(key=lambda head: head[0])
+            heads.sort(key=lambda waiting: waiting.key)
         memory_blocked = False
-        for key, lane in heads:
-            job_id = key[2]
-            waiting = self._waiting[job_id]
+        for waiting in heads:
             need = waiting.memory_mb
             if need and self._memory:
                 if memory_blocked:
@@ -125,7 +122,9 @@ class Scheduler:
                 if self._memory_used + need > self._memory:
                     memory_blocked = True
                     continue
-            lane.ready.remove(key)
+            job_id = waiting.key[2]
+            lane = self._lanes[waiting.lane]
+            lane.ready.remove_first()
             lane.running += 1
             self._memory_used += need
             if waiting.exclusive_key:
@@ -198,7 +197,7 @@ class Scheduler:
             lane = self._lanes[name] = _Lane(self._lane_limits.get(name, self._total))
         return lane
 
-    def _head(self, lane: _Lane) -> Key | None:
+    def _head(self, lane: _Lane) -> Waiting | None:
         """The first of the lane that neither its key nor its backend nor its size holds up; parks those it passes."""
         while (key := lane.ready.first()) is not None:
             job_id = key[2]
@@ -213,8 +212,8 @@ class Scheduler:
                 waiting.parked = "memory"
                 self._parked_by_memory.add(job_id)
             else:
-                return key
-            lane.ready.remove(key)
+                return waiting
+            lane.ready.remove_first()
         return None
 
     def _return(self, job_ids: set[str]) -> None:
