@@ -62,7 +62,8 @@ class FileJournal:
         self._snapshot_after = snapshot_after_bytes
         self._lazy = lazy_seconds
 
-        self._changed = threading.Condition()
+        self._guard = threading.RLock()
+        self._changed = threading.Condition(self._guard)
         self._waiting: list[Record] = []  # guarded by _changed, like all down to _opened
         self._first_waiting_at = 0.0
         self._hurry = False  # something in _waiting, or written but not synced, is waited for
@@ -108,7 +109,7 @@ class FileJournal:
         """See the contract. `StoreError` journal_closed; `ValueError` when the numbers do not rise."""
         if not records:
             return
-        with self._changed:
+        with self._guard:  # the same, and entered in half the time
             if not self._opened or self._closing:
                 raise StoreError("journal_closed", f"The journal in {self.folder} is not open; the change was not stored.")
             last = self._appended

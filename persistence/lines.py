@@ -103,20 +103,21 @@ def encode_records(records: Sequence[Record]) -> list[bytes] | None:
             if at != last_at:
                 last_at, at_text = at, _encode(at)
             head = f'"seq":{seq},"at":{at_text},"name":{quoted(name)},"job":{quoted(job)},'
-            place = places.get((id(fields), id(steps)))
-            if place is not None and name != "job_submitted":
+            if name != "job_submitted":
+                place = places.setdefault((id(fields), id(steps)), len(values))
+                if place == len(values):
+                    values.append(_contents(record)[0])
                 parts.append((head, place, "}"))
                 continue
-            place = places[id(fields), id(steps)] = len(values)
             value, shared = _contents(record)
-            values.append(value)
             end = "}"
             if shared:
                 same = (*shared, *map(id, shared.values()))
                 end = encoded.get(same, "")
                 if not end:
                     end = encoded[same] = f"{_SHARED_MARK}{_encode(shared)}}}"
-            parts.append((head, place, end))
+            parts.append((head, len(values), end))
+            values.append(value)
         # Each without its braces: the opening one comes before the head, the closing one with the end.
         texts = [text[1:-1] for text in _encode_all(values)]
         bodies = [f"{head}{texts[place]}{end}".encode("ascii") for head, place, end in parts]

@@ -346,3 +346,16 @@ def test_jobs_of_a_batch_share_what_they_have_in_common_until_one_is_changed() -
     assert recovered.jobs["j1"]["steps"] is recovered.jobs["j2"]["steps"]
     assert recovered.jobs["j1"]["steps"] == steps
     assert recovered.notes == ()
+
+
+def test_records_that_share_what_they_change_are_written_as_if_they_did_not() -> None:
+    fields, steps = {"state": "running", "number": 1}, {"0": {"state": "running"}}
+    records = [
+        Record(1, 1.5, "job_submitted", "a", fields),
+        Record(2, 1.5, "step_started", "a", fields, steps),
+        Record(3, 1.5, "step_started", 'b"\u00e9', fields, steps),
+        Record(4, 2.0, "job_resumed", "a", fields),
+        Record(5, 2.0, "queue_paused", "", fields),
+        Record(6, 2.0, "step_started", "a", {"state": "running", "number": True}, steps),
+    ]
+    assert lines.encode_records(records) == [lines.encode_record(record) for record in records]
