@@ -65,12 +65,11 @@ def take_up(core: Core, jobs: Iterable[Job], *, clean: bool) -> None:
     """
     waiting = []
     for job in jobs:
-        if Job.known(job).get("state", JobState.QUEUED) is JobState.QUEUED:  # nearly all of them, and not decoded for this
-            waiting.append(job)
-        elif job.state in (JobState.RUNNING, JobState.STOPPING):
+        known = Job.known(job)  # of a job that waits, without asking it: that takes longer than all the rest
+        if known.get("state") in (JobState.RUNNING, JobState.STOPPING):
             _recover(core, job, clean=clean)
-            if job.state is JobState.QUEUED:
-                waiting.append(job)
+        if known.get("state", JobState.QUEUED) is JobState.QUEUED:
+            waiting.append(job)
     core.enqueue(waiting)
 
 
