@@ -120,6 +120,8 @@ def encode_records(records: Sequence[Record]) -> list[bytes] | None:
             values.append(value)
         # Each without its braces: the opening one comes before the head, the closing one with the end.
         texts = [text[1:-1] for text in _encode_all(values)]
+        if len(texts) != len(values):
+            return None
         bodies = [f"{head}{texts[place]}{end}".encode("ascii") for head, place, end in parts]
         if max(map(len, bodies)) > MAX_RECORD - _BODY or _most_braces(bodies) >= MAX_RECORD_DEPTH:
             return [_line(body, MAX_RECORD, MAX_RECORD_DEPTH) for body in bodies]
