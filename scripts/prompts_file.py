@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..queue.errors import MotionQueueError
-from . import jobs_file
+from . import shots
 
 MAX_BYTES = 4 * 2**20
-MAX_PROMPTS = jobs_file.MAX_JOBS
+MAX_PROMPTS = shots.MAX_SHOTS
 MAX_REPORTED = 50
 
 
@@ -55,7 +55,7 @@ def parse(data: bytes, *, name: str) -> tuple[Line, ...]:
     wrong = []
     for line in prompts:
         try:
-            jobs_file.read_prompt(line.prompt)
+            shots.read_prompt(line.prompt)
         except ValueError as error:
             wrong.append(f"{name}:{line.number}: {error}")
     refuse(wrong)

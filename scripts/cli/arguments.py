@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...persistence import state
-from .. import jobs_file
+from .. import shots
 
 VERSION = "0.1.0"
 
@@ -145,22 +145,20 @@ once; even then nothing that was taken into the queue is lost."""
         look,
         "--character",
         "FILE",
-        jobs_file.read_character,
+        shots.read_character,
         "a .blend, .fbx or .glb with one armature (default: the built-in mannequin)",
     )
-    _option(look, "--armature", "NAME", jobs_file.read_name, "the armature to animate, where the file has several")
-    _option(look, "--scene", "FILE", jobs_file.read_scene, "the .blend to render in (default: a neutral stage)")
-    _option(look, "--camera", "NAME", jobs_file.read_name, "the camera in --scene (default: its active one)")
-    _option(look, "--engine", "NAME", jobs_file.read_engine, "workbench (default), eevee or cycles")
-    _option(look, "--device", "NAME", jobs_file.read_device, "where Cycles computes: auto (default), cpu or gpu")
-    _option(look, "--samples", "N", _whole(jobs_file.read_samples), "samples for each pixel, for eevee and cycles")
-    _option(look, "--resolution", "WxH", _split("x", jobs_file.read_resolution), "size of the video in pixels (default: 960x540)")
-    _option(look, "--fps", "N", _number(jobs_file.read_fps), "frames a second of the video (default: the clip's own)")
-    _option(
-        look, "--frames", "A-B", _split("-", jobs_file.read_frames), "first and last frame of the clip to use, counted from 1"
-    )
-    _option(look, "--steps", "LIST", lambda text: jobs_file.read_steps(text.split(",")), "retarget, render (default: both)")
-    _option(look, "--priority", "N", _whole(jobs_file.read_priority), "0 to 100, higher first (default: 50)")
+    _option(look, "--armature", "NAME", shots.read_name, "the armature to animate, where the file has several")
+    _option(look, "--scene", "FILE", shots.read_scene, "the .blend to render in (default: a neutral stage)")
+    _option(look, "--camera", "NAME", shots.read_name, "the camera in --scene (default: its active one)")
+    _option(look, "--engine", "NAME", shots.read_engine, "workbench (default), eevee or cycles")
+    _option(look, "--device", "NAME", shots.read_device, "where Cycles computes: auto (default), cpu or gpu")
+    _option(look, "--samples", "N", _whole(shots.read_samples), "samples for each pixel, for eevee and cycles")
+    _option(look, "--resolution", "WxH", _split("x", shots.read_resolution), "size of the video in pixels (default: 960x540)")
+    _option(look, "--fps", "N", _number(shots.read_fps), "frames a second of the video (default: the clip's own)")
+    _option(look, "--frames", "A-B", _split("-", shots.read_frames), "first and last frame of the clip to use, counted from 1")
+    _option(look, "--steps", "LIST", lambda text: shots.read_steps(text.split(",")), "retarget, render (default: both)")
+    _option(look, "--priority", "N", _whole(shots.read_priority), "0 to 100, higher first (default: 50)")
     look.add_argument("--trust-scripts", action="store_true", default=None, help="let scripts and drivers inside --scene run")
     _add_queue_options(page, blender=True)
     _add_output_options(page)
@@ -171,21 +169,21 @@ def _add_motion_options(group: Any) -> None:
         group,
         "--seconds",
         "S",
-        _number(jobs_file.read_seconds),
+        _number(shots.read_seconds),
         "length, 1 to 60 (default: what the prompt says, else estimated)",
     )
-    _option(group, "--seed", "N", _whole(jobs_file.read_seed), "the same seed makes the same motion (default: 1)")
+    _option(group, "--seed", "N", _whole(shots.read_seed), "the same seed makes the same motion (default: 1)")
     _option(
-        group, "--variations", "N", _whole(jobs_file.read_variations), "so many motions, with one seed after another (default: 1)"
+        group, "--variations", "N", _whole(shots.read_variations), "so many motions, with one seed after another (default: 1)"
     )
-    _option(group, "--guidance", "N", _number(jobs_file.read_guidance), "how closely to keep to the words, 0 to 20 (default: 3)")
-    _option(group, "--speed", "M_PER_S", _number(jobs_file.read_speed), "metres a second over ground (default: as generated)")
-    _option(group, "--bend", "DEGREES", _number(jobs_file.read_degrees), "bend the way by so much to the left")
-    _option(group, "--heading", "DEGREES", _number(jobs_file.read_degrees), "face so much to the left at the beginning")
+    _option(group, "--guidance", "N", _number(shots.read_guidance), "how closely to keep to the words, 0 to 20 (default: 3)")
+    _option(group, "--speed", "M_PER_S", _number(shots.read_speed), "metres a second over ground (default: as generated)")
+    _option(group, "--bend", "DEGREES", _number(shots.read_degrees), "bend the way by so much to the left")
+    _option(group, "--heading", "DEGREES", _number(shots.read_degrees), "face so much to the left at the beginning")
     group.add_argument("--loop", action="store_true", default=None, help="make it a seamless loop")
     group.add_argument("--in-place", action="store_true", default=None, help="take the way out of it")
-    _option(group, "--weights", "FILE", jobs_file.read_weights, "weights of the motion model (default: the shipped ones)")
-    _option(group, "--model-device", "NAME", jobs_file.read_model_device, "numpy (default), or with torch: cpu or cuda")
+    _option(group, "--weights", "FILE", shots.read_weights, "weights of the motion model (default: the shipped ones)")
+    _option(group, "--model-device", "NAME", shots.read_model_device, "numpy (default), or with torch: cpu or cuda")
 
 
 def _add_generate(commands: Commands) -> None:
@@ -213,7 +211,7 @@ the queue nor Blender. The same prompt, options and seed make the same motion, h
         group, "--start-pose", "FILE[:FRAME]", read_pose_place, "begin in the pose of a frame (default: the first) of a BVH file"
     )
     _option(group, "--end-pose", "FILE[:FRAME]", read_pose_place, "end in one")
-    _option(group, "--fps", "N", _number(jobs_file.read_fps), "frames a second (default: 30)")
+    _option(group, "--fps", "N", _number(shots.read_fps), "frames a second (default: 30)")
     _add_output_options(page)
 
 
@@ -372,8 +370,8 @@ def read_pose_place(text: str) -> tuple[Path, int]:
     """`FILE` or `FILE:FRAME`, the frame counted from 1."""
     name, colon, frame = text.rpartition(":")
     if colon and name and frame.isdecimal():
-        return jobs_file.read_clip(name), jobs_file.read_frames([_int(frame)] * 2)[0]
-    return jobs_file.read_clip(text), 1
+        return shots.read_clip(name), shots.read_frames([_int(frame)] * 2)[0]
+    return shots.read_clip(text), 1
 
 
 def unknown_words(words: Sequence[str]) -> list[str]:

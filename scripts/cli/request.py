@@ -13,16 +13,14 @@ from typing import Any
 from ...backends.generate import options as motion_options
 from ...queue.errors import MotionQueueError
 from .. import jobs_file, prompts_file
-from ..jobs_file import Shot
+from ..shots import CLIP_OPTIONS, OPTIONS, Shot, applicable, file_problems, problems, prompt_problems, varied
 from . import arguments
 from .exit_codes import InputError
-
-_OPTIONS = (*jobs_file.OPTIONS,)
 
 
 def shots_of(args: Namespace) -> tuple[Shot, ...]:
     """The shots that were asked for, checked as far as that goes without opening a Blender. Raises `MotionQueueError`."""
-    given = {name: value for name in _OPTIONS if (value := getattr(args, name, None)) is not None}
+    given = {name: value for name in OPTIONS if (value := getattr(args, name, None)) is not None}
     prompts_path: Path | None = getattr(args, "prompts", None)
     if args.jobs is not None:
         if args.clips or prompts_path is not None:
@@ -44,7 +42,7 @@ def shots_of(args: Namespace) -> tuple[Shot, ...]:
             "Say what the character does, or name a clip (a BVH file) or a jobs file (--jobs). `mq.py run --help` has examples.",
         )
     _check_options(shots, given)
-    return jobs_file.varied(_absolute(shot) for shot in shots)
+    return varied(_absolute(shot) for shot in shots)
 
 
 def output_folder(out: Path) -> Path:
@@ -61,7 +59,7 @@ def output_folder(out: Path) -> Path:
 
 
 def _shot(word: str, given: Mapping[str, Any], *, is_prompt: bool) -> Shot:
-    usable = jobs_file.applicable(given, to_prompt=is_prompt)
+    usable = applicable(given, to_prompt=is_prompt)
     shot = Shot(prompt=word) if is_prompt else Shot(clip=Path(word))
     return replace(shot, **{name: value for name, value in given.items() if name in usable})
 
@@ -82,7 +80,7 @@ def _from_file(path: Path, given: Mapping[str, Any]) -> list[Shot]:
     shots, wrong = [], []
     for line in prompts_file.load(path):
         shot = _shot(line.prompt, given, is_prompt=True)
-        wrong += [f"{path.name}:{line.number}: {text}" for text in jobs_file.prompt_problems(shot).values()]
+        wrong += [f"{path.name}:{line.number}: {text}" for text in prompt_problems(shot).values()]
         shots.append(shot)
     prompts_file.refuse(wrong)
     return shots
@@ -90,16 +88,16 @@ def _from_file(path: Path, given: Mapping[str, Any]) -> list[Shot]:
 
 def _check_options(shots: Sequence[Shot], given: Mapping[str, Any]) -> None:
     """Options that fit none of the shots, or not each other, and files that cannot be read."""
-    usable = set().union(*(jobs_file.applicable(given, to_prompt=shot.clip is None) for shot in shots))
+    usable = set().union(*(applicable(given, to_prompt=shot.clip is None) for shot in shots))
     if idle := {name: value for name, value in given.items() if name not in usable}:
-        kind = "clips" if set(idle) <= set(jobs_file.CLIP_OPTIONS) else "prompts"
+        kind = "clips" if set(idle) <= set(CLIP_OPTIONS) else "prompts"
         raise InputError("arguments_conflict", f"{_flags(idle)}: only for {kind}, and none is given.")
     wrong: list[str] = []
     together: dict[str, str] = {}
     for shot in shots:
-        together |= (found := jobs_file.problems(shot))
+        together |= (found := problems(shot))
         wrong += [f"--{name}: {text}" for name, text in found.items()]
-        wrong += [text if name == "clip" else f"--{name}: {text}" for name, text in jobs_file.file_problems(shot).items()]
+        wrong += [text if name == "clip" else f"--{name}: {text}" for name, text in file_problems(shot).items()]
     if wrong:
         raise InputError("arguments_conflict" if together else "input_unreadable", "\n".join(dict.fromkeys(wrong)))
 

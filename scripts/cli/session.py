@@ -17,7 +17,7 @@ from ...backends.workflows import note_of
 from ...queue.contract import Json, Record
 from ...queue.errors import JobError, MotionQueueError
 from ...queue.model import Job, JobSpec, Progress
-from ..jobs_file import Shot
+from ..shots import Shot
 from .display import Row
 
 PAGE = 1000

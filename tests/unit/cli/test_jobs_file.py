@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motion_queue.scripts import fuzz_jobs, jobs_file, located_json
-from motion_queue.scripts.jobs_file import JobsFileError, Shot
+from motion_queue.scripts.jobs_file import JobsFileError
+from motion_queue.scripts.shots import ENGINES, MODEL_DEVICES, STEPS, Shot
 
 SCHEMA = json.loads((Path(jobs_file.__file__).parents[1] / "docs" / "jobs.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -194,12 +195,12 @@ _near: dict[str, st.SearchStrategy[Any]] = {
     "armature": st.sampled_from(["rig", "", None]),
     "device": st.sampled_from(["auto", "gpu", "GPU", 1]),
     "trust_scripts": st.sampled_from([True, False, 1, 0, None]),
-    "engine": st.sampled_from([*jobs_file.ENGINES, "CYCLES", "", 3]),
+    "engine": st.sampled_from([*ENGINES, "CYCLES", "", 3]),
     "resolution": st.lists(st.sampled_from([640, 360, 16, 15, 17, 7680, 7682, 640.0, 640.5, "640", True, None]), max_size=3),
     "fps": st.sampled_from([1, 0, 0.999, 24, 29.97, 240, 240.5, True, "24", None]),
     "frames": st.lists(st.sampled_from([1, 48, 0, 1_000_000, 1_000_001, 2.0, 2.5, False]), max_size=3),
     "samples": st.sampled_from([1, 0, 65536, 65537, 16.0, 16.5, True, "4"]),
-    "steps": st.lists(st.sampled_from([*jobs_file.STEPS, "bake", 1, True, "read"]), max_size=4),
+    "steps": st.lists(st.sampled_from([*STEPS, "bake", 1, True, "read"]), max_size=4),
     "priority": st.sampled_from([0, 100, 101, -1, 50.0, 0.5, False]),
     "prompt": st.sampled_from(["wave", "", " \t\r\n", "walks\nthen waves", "a\u0000", "w" * 2000, "w" * 2001, "\u3000", "🙂", 3]),
     "seconds": st.sampled_from([1, 60, 0.99, 60.5, 4.5, True, "4", None]),
@@ -212,7 +213,7 @@ _near: dict[str, st.SearchStrategy[Any]] = {
     "loop": st.sampled_from([True, False, 1, None]),
     "in_place": st.sampled_from([True, False, 0]),
     "weights": st.sampled_from(["m.safetensors", "", "a\n", 3]),
-    "model_device": st.sampled_from([*jobs_file.MODEL_DEVICES, "gpu", 1]),
+    "model_device": st.sampled_from([*MODEL_DEVICES, "gpu", 1]),
 }
 
 

@@ -12,7 +12,7 @@ from motion_queue.scripts.cli import arguments
 from motion_queue.scripts.cli.generate import asked
 from motion_queue.scripts.cli.request import shots_of
 from motion_queue.scripts.cli.session import payload
-from motion_queue.scripts.jobs_file import Shot
+from motion_queue.scripts.shots import Shot
 from motion_queue.tests.unit.generate.weights_file import write_weights
 
 
