@@ -119,6 +119,7 @@ def _asked(options: MotionOptions, start_pose: str, end_pose: str) -> GenerateOp
         speed=options.speed,
         keep_time=options.seconds is not None,
         bend=options.bend,
+        path=options.path,
         loop=options.loop,
         start=read_pose(Path(start_pose), options.start_pose_frame) if start_pose else None,
         end=read_pose(Path(end_pose), options.end_pose_frame) if end_pose else None,

@@ -15,7 +15,7 @@ from ...motion import quat
 from ...motion.bvh import read_bvh
 from ...motion.clean import clean, foot_contacts
 from ...motion.contacts import Mask
-from ...motion.edit import bend, blend_to_pose, change_speed, turn
+from ...motion.edit import bend, blend_to_pose, change_speed, follow, turn
 from ...motion.errors import MotionError
 from ...motion.humanoid import JointMap
 from ...motion.legs import find_legs
@@ -48,6 +48,7 @@ class Edits:
     speed: float | None = None  # metres a second, the mean over the way
     keep_time: bool = False  # another speed by longer steps alone
     bend: float | None = None  # degrees to the left over the whole way
+    path: tuple[tuple[float, float], ...] = ()  # metres to the left and forward of where it begins; the way goes through these
     loop: bool = False
     start: StillPose | None = None
     end: StillPose | None = None
@@ -74,6 +75,8 @@ def apply(motion: Motion, edits: Edits, joints: JointMap) -> Motion:
         contacts = contacts[np.linspace(0, len(contacts) - 1, len(out)).round().astype(int)]
     if edits.bend is not None:
         out = bend(out, edits.bend)
+    if edits.path:
+        out = follow(out, _points(out, edits.path))
     if edits.loop:
         # In place or not is decided at the end: feet can only be locked to a floor that stands still.
         loop = make_loop(out, metre=METRE)
@@ -91,6 +94,13 @@ def apply(motion: Motion, edits: Edits, joints: JointMap) -> Motion:
         out = turn(out, angle)
         travel = None if travel is None else quat.rotate(about(np.radians(angle), 1), travel)
     return _in_place(out, travel) if edits.in_place else out
+
+
+def _points(motion: Motion, path: tuple[tuple[float, float], ...]) -> Array:
+    """A path [P, 3] in the motion's world, from where its root begins. Left is +X there, forward is +Z."""
+    points = np.zeros((len(path) + 1, 3))
+    points[1:, [0, 2]] = np.array(path) * METRE
+    return points + _level(motion.positions[:1, 0])
 
 
 def read_pose(path: Path, frame: int) -> StillPose:

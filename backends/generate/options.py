@@ -28,6 +28,8 @@ MAX_SAMPLING_STEPS = 100
 MAX_GUIDANCE = 20.0
 MAX_SPEED = 12.0  # metres a second
 MIN_SPEED = 0.05
+MAX_POINTS = 1_000  # of a path
+MAX_WAY = 1_000.0  # metres from the start
 FPS = 30.0  # of what the model makes
 _LABEL = 60  # characters
 _MAX_PATH = 4_096
@@ -59,6 +61,7 @@ class MotionOptions:
     in_place: bool = False
     speed: float | None = None  # metres a second on the way
     bend: float | None = None  # degrees to the left, over the whole way
+    path: tuple[tuple[float, float], ...] = ()  # points in metres, left and forward of the start, through which the way goes
     heading: float | None = None  # degrees to the left of +Z, which the motion faces at its beginning
     start_pose_frame: int = 1  # of the input "start_pose", 1-based
     end_pose_frame: int = 1
@@ -76,6 +79,8 @@ class MotionOptions:
         values = {f.name: payload[f.name] for f in fields(cls) if payload.get(f.name) is not None}
         if "model_device" in values:
             values["model_device"] = ModelDevice(values["model_device"])
+        if "path" in values:
+            values["path"] = tuple((float(x), float(z)) for x, z in values["path"])
         return cls(**values)
 
     @property
@@ -190,6 +195,14 @@ def _whole(low: int, high: int) -> Callable[[Json], str]:
     return check
 
 
+def _points(value: Json) -> str:
+    if not isinstance(value, list | tuple) or len(value) > MAX_POINTS:
+        return f"must be a list of at most {MAX_POINTS:,} points"
+    inside = _number(-MAX_WAY, MAX_WAY)
+    good = all(isinstance(p, list | tuple) and len(p) == 2 and not any(inside(v) for v in p) for p in value)
+    return "" if good else f"must have two numbers from -{MAX_WAY:g} to {MAX_WAY:g} for each point"
+
+
 def _flag(value: Json) -> str:
     return "" if isinstance(value, bool) else "must be true or false"
 
@@ -212,6 +225,7 @@ _CHECKS: dict[str, Callable[[Json], str]] = {
     "in_place": _flag,
     "speed": _number(MIN_SPEED, MAX_SPEED),
     "bend": _number(-360.0, 360.0),
+    "path": _points,
     "heading": _number(-360.0, 360.0),
     "start_pose_frame": _whole(1, _MAX_FRAME),
     "end_pose_frame": _whole(1, _MAX_FRAME),

@@ -21,6 +21,12 @@ exit codes:
   2    wrong input, or something this machine lacks; nothing was started
   130  interrupted; running work went back to the queue and `resume` goes on with it"""
 
+_MADE = """\
+exit codes:
+  0    the motion is written
+  2    wrong input, or something this machine lacks; nothing is left half written
+  130  interrupted"""
+
 _FILES = """\
 files:
   .venv/                  made on first use beside this program's folder; delete it to set up afresh
@@ -128,9 +134,7 @@ once; even then nothing that was taken into the queue is lost."""
     page.add_argument(
         "clips", metavar="PROMPT|CLIP", nargs="*", help="what the character does, in English and in quotes; or a BVH file"
     )
-    page.add_argument(
-        "--prompts", metavar="FILE", type=Path, help="a text file with a prompt a line; lines that begin with # are not"
-    )
+    page.add_argument("--prompts", metavar="FILE", type=Path, help="a text file, one prompt a line; # begins a comment line")
     page.add_argument(
         "--jobs",
         metavar="JOBS.json",
@@ -194,11 +198,12 @@ examples:
   mq.py generate "walks, then juggles" --explain           what is understood of it; makes nothing
   mq.py generate --known                                   what can be asked for
   mq.py generate "runs" --loop --in-place --out run.bvh
+  mq.py generate "walks" --path "0,2;2,4" --out way.bvh
   mq.py generate "walks" --end-pose sit.bvh:1 --out to_sit.bvh"""
     description = """\
 Makes the motion of a prompt and writes it as BVH: 22 joints, centimetres, Y up, 30 frames a second. Needs neither
 the queue nor Blender. The same prompt, options and seed make the same motion, here and in the queue."""
-    page = _command(commands, "generate", "make the motion of a prompt, as BVH", description, "\n\n".join((examples, _EXIT)))
+    page = _command(commands, "generate", "make the motion of a prompt, as BVH", description, "\n\n".join((examples, _MADE)))
     page.add_argument("prompt", metavar="PROMPT", nargs="?", help="what the character does, in English and in quotes")
     page.add_argument("--out", metavar="FILE.bvh", type=Path, help="where the motion goes; variations get _01, _02 … before .bvh")
     page.add_argument(
@@ -207,6 +212,7 @@ the queue nor Blender. The same prompt, options and seed make the same motion, h
     page.add_argument("--known", action="store_true", help="list the actions that can be asked for, with an example each")
     group = page.add_argument_group("the motion")
     _add_motion_options(group)
+    _option(group, "--path", "X,Y;X,Y;…", read_path, "go through these points: metres to the left and forward of the start")
     _option(
         group, "--start-pose", "FILE[:FRAME]", read_pose_place, "begin in the pose of a frame (default: the first) of a BVH file"
     )
@@ -372,6 +378,15 @@ def read_pose_place(text: str) -> tuple[Path, int]:
     if colon and name and frame.isdecimal():
         return shots.read_clip(name), shots.read_frames([_int(frame)] * 2)[0]
     return shots.read_clip(text), 1
+
+
+def read_path(text: str) -> tuple[tuple[float, float], ...]:
+    """Points as `left,forward;left,forward`, in metres."""
+    try:
+        points = tuple((float(x), float(y)) for x, y in (point.split(",") for point in text.split(";") if point.strip()))
+    except ValueError:
+        raise ValueError("must be pairs of numbers, such as 0,2;1,4") from None
+    return points
 
 
 def unknown_words(words: Sequence[str]) -> list[str]:

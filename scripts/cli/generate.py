@@ -24,7 +24,7 @@ from . import exit_codes
 from .display import table
 from .exit_codes import InputError
 
-_OPTIONS = ("seconds", "seed", "guidance", "speed", "heading", "bend", "loop", "in_place", "model_device", "fps")
+_OPTIONS = ("seconds", "seed", "guidance", "speed", "bend", "path", "heading", "loop", "in_place", "model_device", "fps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

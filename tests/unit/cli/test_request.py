@@ -106,9 +106,16 @@ def test_poses_are_a_file_and_perhaps_a_frame() -> None:
         arguments.read_pose_place("sit.bvh:0")
 
 
+def test_a_path_is_pairs_of_numbers() -> None:
+    assert arguments.read_path("0,2; -1.5,4;") == ((0.0, 2.0), (-1.5, 4.0))
+    with pytest.raises(ValueError, match="pairs"):
+        arguments.read_path("0,2;3")
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
+        (["walks", "--out", "x.bvh", "--path", "0,nan"], "invalid_options"),
         ([], "prompt_empty"),
         (["walks"], "arguments_conflict"),
         (["walks", "--out", "walk.fbx"], "arguments_conflict"),

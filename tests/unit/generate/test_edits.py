@@ -62,6 +62,7 @@ def bones(motion: Motion) -> np.ndarray:
         Edits(speed=2.0),
         Edits(speed=0.6, keep_time=True),
         Edits(bend=90.0),
+        Edits(path=((1.0, 1.0), (-1.0, 3.0))),
         Edits(heading=90.0),
         Edits(loop=True),
         Edits(loop=True, in_place=True),
@@ -111,6 +112,14 @@ def test_a_bend_to_the_left_ends_on_the_left(walk: Motion, joints: JointMap) -> 
     made = apply(walk, Edits(bend=90.0), joints)
     last = way(made)[-1] - way(made)[-10]
     assert last[0] > 5 * abs(last[1])
+
+
+def test_it_goes_through_the_points_of_a_path(walk: Motion, joints: JointMap) -> None:
+    made = apply(walk, Edits(path=((0.0, 1.5), (1.5, 3.0))), joints)
+    ways = way(made)
+    for point in ((0.0, 1.0), (1.0, 2.5)):
+        assert np.linalg.norm(ways - np.array(point), axis=1).min() < 0.25
+    assert ways[-1, 0] > 1.2
 
 
 def test_a_loop_goes_on_into_itself(walk: Motion, joints: JointMap) -> None:

@@ -88,6 +88,10 @@ def test_a_length_that_cannot_be_is_refused(weights: str, seconds: Any) -> None:
         ("speed", -1),
         ("bend", 361),
         ("heading", float("inf")),
+        ("path", "0,1"),
+        ("path", [[1]]),
+        ("path", [[1, float("nan")]]),
+        ("path", [[0, 1]] * 1001),
         ("start_pose_frame", 0),
     ],
 )
