@@ -123,7 +123,9 @@ def encode_records(records: Sequence[Record]) -> list[bytes] | None:
         if len(texts) != len(values):
             return None
         bodies = [f"{head}{texts[place]}{end}".encode("ascii") for head, place, end in parts]
-        if max(map(len, bodies)) > MAX_RECORD - _BODY or _most_braces(bodies) >= MAX_RECORD_DEPTH:
+        # Once for what many share. A line is nested as deep as the deeper of its two parts, and one level more.
+        nested = 1 + max(map(_braces, (*texts, *encoded.values())))
+        if max(map(len, bodies)) > MAX_RECORD - _BODY or nested >= MAX_RECORD_DEPTH:
             return [_line(body, MAX_RECORD, MAX_RECORD_DEPTH) for body in bodies]
         return [b'{"crc":"%08x",%b\n' % (crc32(body), body) for body in bodies]
     except (TypeError, ValueError, RecursionError, StoreError):
@@ -201,6 +203,11 @@ def _most_braces(bodies: list[bytes]) -> int:
     """An upper bound of how deep any of these texts is nested."""
     most: int = max(map(add, map(bytes.count, bodies, repeat(b"{")), map(bytes.count, bodies, repeat(b"["))))
     return most
+
+
+def _braces(text: str) -> int:
+    """An upper bound of how deep it is nested."""
+    return text.count("{") + text.count("[")
 
 
 def _crcs_ok(lines: list[bytes], bodies: list[bytes]) -> bool:

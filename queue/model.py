@@ -214,7 +214,10 @@ class Job:
     @property
     def processing_time(self) -> float:
         """Seconds at work, without waiting."""
-        return sum([step.seconds for step in self.steps])
+        seconds = 0.0
+        for step in self.steps:
+            seconds += step.seconds
+        return seconds
 
     @property
     def finished(self) -> bool:
@@ -223,14 +226,14 @@ class Job:
     def own_steps(self) -> tuple[Step, ...]:
         """The steps, no longer shared with other jobs: call it before one is changed."""
         if type(self.steps) is PristineSteps:
-            self.__dict__["steps"] = tuple([step.copy() for step in self.steps])
+            self.__dict__["steps"] = tuple(map(Step.copy, self.steps))
         return self.steps
 
     def copy(self) -> Job:
         """An independent copy for a caller. Payloads are shared: nobody changes them."""
         other = Job()
         other.__dict__.update(self.__dict__)
-        other.__dict__["steps"] = tuple([step.copy() for step in self.steps])
+        other.__dict__["steps"] = tuple(map(Step.copy, self.steps))
         return other
 
     def to_record(self) -> dict[str, Json]:
