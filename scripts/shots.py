@@ -331,6 +331,11 @@ def prompt_problems(shot: Shot) -> dict[str, str]:
     try:
         motion_options.understood(shot.prompt, seconds=shot.seconds, weights=str(shot.weights or ""))
     except MotionQueueError as error:
+        if error.code == "prompt_not_understood":
+            # Without the list of all that is known, which would stand there once for each prompt of a file.
+            unused = error.details.get("unmatched", "")
+            said = f"nothing in it is a motion that is known{f' (not understood: {unused})' if unused else ''}"
+            return {"prompt": f"{said}; `mq.py generate --known` lists what is [{error.code}]"}
         field = next(iter(error.details), "prompt")
         return {field if field in ("seconds", "weights") and getattr(shot, field) is not None else "prompt": str(error)}
     return {}

@@ -77,6 +77,7 @@ def _check_prompts(shots: Sequence[Shot]) -> None:
 
 
 def _from_file(path: Path, given: Mapping[str, Any]) -> list[Shot]:
+    motion_options.vocabulary(str(given.get("weights") or ""))  # said once and not of every line, where it cannot be read
     shots, wrong = [], []
     for line in prompts_file.load(path):
         shot = _shot(line.prompt, given, is_prompt=True)

@@ -79,7 +79,12 @@ def test_a_file_of_prompts_is_checked_line_by_line(weights: str, tmp_path: Path)
     path.write_text("# shots\nwalks\njuggles\n\nsings\njumps twice\n", encoding="utf-8")
     error = refused(weights, "--prompts", str(path))
     assert error.code == "prompts_file_invalid"
-    assert [line.split(": ")[0] for line in error.message.splitlines()] == ["shots.txt:3", "shots.txt:5"]
+    assert error.message.splitlines() == [
+        f"shots.txt:{line}: nothing in it is a motion that is known (not understood: {word}); "
+        "`mq.py generate --known` lists what is [prompt_not_understood]"
+        for line, word in ((3, "juggles"), (5, "sings"))
+    ]
+    assert refused("gone.safetensors", "--prompts", str(path)).code == "weights_missing"
     path.write_text("walks\njumps twice\n", encoding="utf-8")
     assert [shot.prompt for shot in typed(weights, "waves", "--prompts", str(path))] == ["waves", "walks", "jumps twice"]
     assert refused(weights, "--prompts", str(path), "--jobs", "jobs.json").code == "arguments_conflict"
