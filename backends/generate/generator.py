@@ -29,6 +29,8 @@ from .weights import read_weights
 
 _CONTEXT = 10  # tokens of what came before that a new window is shown
 _JITTER_CUTOFF = 9.0  # Hz
+_STEERED = np.array([0.3, 0.4, 0.7])  # how much a path is bent at most: metres a second to the side, forward; radians a second
+_STEER_EASE = 6.0  # frames
 Progress = Callable[[float, str], None]  # share done 0–1, what is being done; may raise to stop
 
 
@@ -108,7 +110,7 @@ class Generator:
         plan = self.plan(timeline, options.seconds)
         codes, agreement = self._codes(plan, options, tell)
         tell(0.9, "Decoding")
-        features = self._features(codes)
+        features = steered(self._features(codes), plan)
         path_error, turn_error = _errors(features, plan)
         raw = rep.to_motion(rep.decode(features))
         tell(0.95, "Cleaning")
@@ -198,6 +200,21 @@ def path_cost(features: Floats, control: Floats, known: int) -> float:
 def made_path(features: Floats) -> Floats:
     """Mean velocity to the left and forward (m/s) and turn (radians a second) [3] of features."""
     out: Floats = np.concatenate([features[:, rep.VELOCITY], features[:, rep.YAW]], axis=1).mean(axis=0) * rep.FPS
+    return out
+
+
+def steered(features: Floats, plan: Plan) -> Floats:
+    """Features whose path comes nearer to what was asked of each part, within what the steps can bear."""
+    missing = np.zeros((len(features), 3))
+    for part in plan.parts:
+        where = slice(part.start * STRIDE, part.stop * STRIDE)
+        control = plan.control[part.start : part.stop]
+        off = (control[:, :3].mean(axis=0) - made_path(features[where])) * (control[:, 3:].mean(axis=0) > 0.5)
+        missing[where] = np.clip(off, -_STEERED, _STEERED)
+    out = features.copy()
+    added = (rep.smooth(missing, _STEER_EASE) / rep.FPS).astype(np.float32)
+    out[:, rep.VELOCITY] += added[:, :2]
+    out[:, rep.YAW] += added[:, 2:]
     return out
 
 

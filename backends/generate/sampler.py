@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chooses the codes of a motion: level by level, the first by hiding and guessing again, with guidance by text and path.
+"""Chooses the codes of a motion: level by level, the first by hiding and guessing again, with guidance by text.
 
 Masked generative sampling as published for motion by Guo et al., "MoMask: Generative Masked Modeling of 3D Human
 Motions", 2024. Knows the token model's scores; no prompts and no poses.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .network import CONTROLS, Floats, Ints, Networks
+from .network import Floats, Ints, Networks
 
 Step = Callable[[], None]  # called before each pass through the network; may raise to stop
 
@@ -23,7 +23,7 @@ class Sampling:
     """How codes are drawn."""
 
     steps: int = 10  # passes for the first level
-    guidance: float = 3.0  # 1: as the model says; more: closer to text and path, less varied
+    guidance: float = 2.0  # 1: as the model says; more: closer to the text, less varied
     detail_guidance: float = 1.5  # the same for the further levels
     temperature: float = 1.0
     detail_temperature: float = 0.6
@@ -33,7 +33,7 @@ class Sampling:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
     codes: Ints  # [candidates, T, levels], the known ones in place
-    agreement: Floats  # [candidates] how much likelier the words and the path made the codes, mean of log ratios
+    agreement: Floats  # [candidates] how much likelier the words made the codes, mean of log ratios
 
 
 def passes(sampling: Sampling, levels: int) -> int:
@@ -54,7 +54,8 @@ def draw_window(
     """Fill one window of T tokens. control [T, 6] (values, then which are given), known [T, levels], is_known [T]."""
     n, length, levels = sampling.candidates, len(known), networks.config.levels
     text, _ = networks.text([words] * n + [()] * n)
-    told = np.concatenate([np.repeat(control[None], n, axis=0), np.zeros((n, length, 2 * CONTROLS), np.float32)])
+    # The path is told to both: guidance would otherwise exaggerate it, and half a turn would become a whole one.
+    told = np.repeat(control[None], 2 * n, axis=0)
     codes = np.repeat(known[None].astype(np.int64), n, axis=0)
     hidden = np.repeat(~is_known[None], n, axis=0)
     agreement = np.zeros((n, length), np.float32)

@@ -180,7 +180,7 @@ def _add_motion_options(group: Any) -> None:
     _option(
         group, "--variations", "N", _whole(shots.read_variations), "so many motions, with one seed after another (default: 1)"
     )
-    _option(group, "--guidance", "N", _number(shots.read_guidance), "how closely to keep to the words, 0 to 20 (default: 3)")
+    _option(group, "--guidance", "N", _number(shots.read_guidance), "how closely to keep to the words, 0 to 20 (default: 2)")
     _option(group, "--speed", "M_PER_S", _number(shots.read_speed), "metres a second over ground (default: as generated)")
     _option(group, "--bend", "DEGREES", _number(shots.read_degrees), "bend the way by so much to the left")
     _option(group, "--heading", "DEGREES", _number(shots.read_degrees), "face so much to the left at the beginning")

@@ -112,7 +112,7 @@ def _table() -> Mapping[str, Action]:
         4.0,
         "sit: sits down on a chair",
         "meditate: sits cross-legged and meditates",
-        "drive: sits and drives a car",
+        "drive: sits and drives",
     )
     add(Kind.POSTURE, "kneel", 3.2, "kneel: kneels down", "repair: kneels and repairs something")
     add(Kind.POSTURE, "lie", 3.3, "lie: lies down on the back")

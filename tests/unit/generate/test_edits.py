@@ -53,7 +53,7 @@ def way(motion: Motion) -> np.ndarray:
 def bones(motion: Motion) -> np.ndarray:
     _, points = world(motion)
     parents = motion.skeleton.parents[1:]
-    return np.linalg.norm(points[:, 1:] - points[:, parents], axis=-1)
+    return np.asarray(np.linalg.norm(points[:, 1:] - points[:, parents], axis=-1))
 
 
 @pytest.mark.parametrize(

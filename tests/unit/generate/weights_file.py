@@ -101,13 +101,13 @@ def shapes(words: int) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def _numbers(name: str, shape: tuple[int, ...], draw: np.random.Generator) -> NDArray[Any]:
     if name == "norm.mean":  # a body that stands, so that what is decoded has the shape of one
-        return rep.encode(rep.Body(rotations=_rest(), root=np.tile(rep.OFFSETS[0], (8, 1)))).mean(axis=0).astype("<f4")
+        return np.asarray(rep.encode(rep.Body(rotations=_rest(), root=np.tile(rep.OFFSETS[0], (8, 1)))).mean(axis=0), "<f4")
     if name.startswith("norm."):
         size = 0.0 if name.endswith("mean") else 0.1
         return np.full(shape, size, "<f4")
     if "norm" in name.split(".")[-2]:
-        return (np.ones(shape) if name.endswith("weight") else np.zeros(shape)).astype("<f2")
-    return (draw.normal(size=shape) * (shape[0] if len(shape) == 2 else 16) ** -0.5).astype("<f2")
+        return np.full(shape, 1.0 if name.endswith("weight") else 0.0, "<f2")
+    return np.asarray(draw.normal(size=shape) * (shape[0] if len(shape) == 2 else 16) ** -0.5, "<f2")
 
 
 def _rest() -> NDArray[np.float64]:
