@@ -20,7 +20,8 @@ from .representation import FPS
 from .timeline import Segment, Timeline
 
 TOKEN_SECONDS = STRIDE / FPS
-_LONGEST_GUESS = 6.0  # seconds of one part that nobody gave a length
+_SHORTEST_GUESS, _LONGEST_GUESS = 2.0, 6.0  # seconds of one part that nobody gave a length
+_SHORTEST_WAY = 3.6  # of one that goes somewhere: clips of walks are cut short, and a way takes some steps to be seen
 _TURN_PER_SECOND = np.radians(70.0)  # how fast people turn who are only told to turn
 _EASE = 2.0  # tokens over which one part's path becomes the next one's
 
@@ -87,7 +88,8 @@ def _length(segment: Segment, guess: Expected) -> float:
     turn = segment.control.turn
     if turn is not None and segment.action == "turn":
         return float(np.clip(abs(turn) / _TURN_PER_SECOND + 0.6, 1.4, _LONGEST_GUESS))
-    return float(np.clip(guess.seconds, 1.6, _LONGEST_GUESS))
+    goes = bool(segment.control.forward or segment.control.left)
+    return float(np.clip(guess.seconds, _SHORTEST_WAY if goes else _SHORTEST_GUESS, _LONGEST_GUESS))
 
 
 def _fitted(lengths: Array, fixed: NDArray[np.bool_], seconds: float) -> Array:

@@ -26,6 +26,11 @@ def test_a_part_without_a_length_gets_the_estimate() -> None:
     assert plan(segment(), guess=3.2).seconds == pytest.approx(3.2, abs=TOKEN_SECONDS)
 
 
+def test_a_way_that_nobody_gave_a_length_takes_some_steps() -> None:
+    assert plan(segment(control=Control(forward=1.1)), guess=1.5).seconds > 3.0
+    assert plan(segment("bow"), guess=1.5).seconds == pytest.approx(2.0, abs=TOKEN_SECONDS)
+
+
 def test_a_part_keeps_the_length_that_was_asked() -> None:
     made = plan(segment(seconds=5.0), segment("wave", seconds=2.0))
     assert [p.tokens * TOKEN_SECONDS for p in made.parts] == pytest.approx([5.0, 2.0], abs=TOKEN_SECONDS)
