@@ -112,7 +112,7 @@ class Generator:
         tell(0.9, "Decoding")
         features = steered(self._features(codes), plan)
         path_error, turn_error = _errors(features, plan)
-        raw = rep.to_motion(rep.decode(features))
+        raw = rep.to_motion(rep.decode(features[: plan.frames]))
         tell(0.95, "Cleaning")
         cleaned = clean(raw, self._joints, metre=100.0, up=1, foot_lock=options.foot_lock, cutoff=_JITTER_CUTOFF)
         if options.edits:

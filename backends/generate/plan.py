@@ -43,6 +43,7 @@ class Part:
 class Plan:
     parts: tuple[Part, ...]
     control: Floats  # [T, 6]: metres a second to the left and forward, radians a second of turn, then which are given
+    frames: int  # of the motion; at most four a token
 
     @property
     def tokens(self) -> int:
@@ -50,7 +51,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        return self.tokens * TOKEN_SECONDS
+        return self.frames / FPS
 
 
 def make_plan(timeline: Timeline, expected: Sequence[Expected], seconds: float | None) -> Plan:
@@ -74,12 +75,14 @@ def make_plan(timeline: Timeline, expected: Sequence[Expected], seconds: float |
             "invalid_duration",
             f"The prompt asks for {total:.0f} seconds in all; {MAX_SECONDS:g} is the most. Ask for less, or for several motions.",
         )
-    tokens = np.maximum(np.round(lengths / TOKEN_SECONDS).astype(int), round(MIN_SECONDS / TOKEN_SECONDS) // 2)
+    # Edges are rounded, not lengths, so that what is lost or won does not add up; the last token may be cut.
+    edges = np.concatenate([[0.0], np.round(np.cumsum(lengths)[:-1] / TOKEN_SECONDS), [np.ceil(total / TOKEN_SECONDS - 1e-6)]])
+    tokens = np.maximum(np.diff(edges).astype(int), round(MIN_SECONDS / TOKEN_SECONDS) // 2)
     parts, start = [], 0
     for (segment, _), count in zip(asked, tokens.tolist(), strict=True):
         parts.append(Part(segment=segment, start=start, tokens=count))
         start += count
-    return Plan(parts=tuple(parts), control=_control(parts))
+    return Plan(parts=tuple(parts), control=_control(parts), frames=min(start * STRIDE, round(total * FPS)))
 
 
 def _length(segment: Segment, guess: Expected) -> float:

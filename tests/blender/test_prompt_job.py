@@ -24,7 +24,7 @@ def test_a_prompt_becomes_a_bvh_an_fbx_and_a_video(app: App, in_blender: InBlend
     assert not job.degraded
     assert [step.name for step in job.steps] == ["generate", "retarget", "render", "deliver"]
     made = job.result["generate"]
-    assert job.result["retarget"]["frames"] == job.result["render"]["frames"] == made["frames"] == 32
+    assert job.result["retarget"]["frames"] == job.result["render"]["frames"] == made["frames"] == 30
     assert job.result["retarget"]["fps"] == made["fps"] == 30.0
     folder = tmp_path / "a wave"
     app.flush(LIMIT)
@@ -41,7 +41,7 @@ clip = bpy.data.movieclips.load({str(folder / "video.mp4")!r})
 print(json.dumps({{"frames": clip.frame_duration, "size": list(clip.size), "fps": clip.fps}}))
 """).splitlines()[-1]
     )
-    assert (seen["frames"], seen["size"], round(seen["fps"], 3)) == (32, [96, 64], 30.0)
+    assert (seen["frames"], seen["size"], round(seen["fps"], 3)) == (30, [96, 64], 30.0)
 
 
 def test_a_prompt_at_another_rate_is_a_video_of_that_rate(app: App, tmp_path: Path) -> None:
@@ -50,4 +50,4 @@ def test_a_prompt_at_another_rate_is_a_video_of_that_rate(app: App, tmp_path: Pa
     job = app.engine.wait(app.engine.submit(app.prompt_job("jumps", options)).job_id, LIMIT)
     assert job.state == "completed", job.error
     assert job.result["retarget"]["fps"] == job.result["generate"]["fps"] == 12.0
-    assert job.result["retarget"]["frames"] == job.result["generate"]["frames"] == 13
+    assert job.result["retarget"]["frames"] == job.result["generate"]["frames"] == 12
