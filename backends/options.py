@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from ..queue.contract import Json
 from ..queue.errors import MotionQueueError
+from .checks import flag, number, one_of, whole
 
 STEPS = ("read", "generate", "retarget", "render", "deliver")
 MOTION_STEPS = ("read", "generate")  # one of them makes motion.bvh
@@ -136,13 +137,6 @@ def _steps(value: Json) -> str:
     return "has both 'read' and 'generate'; a job has one motion" if set(MOTION_STEPS) <= set(value) else ""
 
 
-def _one_of(*allowed: str) -> Callable[[Json], str]:
-    def check(value: Json) -> str:
-        return "" if isinstance(value, str) and value in allowed else f"must be one of {', '.join(allowed)}"
-
-    return check
-
-
 def _text(limit: int) -> Callable[[Json], str]:
     def check(value: Json) -> str:
         if not isinstance(value, str):
@@ -152,19 +146,6 @@ def _text(limit: int) -> Callable[[Json], str]:
         return "must not contain control characters" if any(ord(c) < 32 or ord(c) == 127 for c in value) else ""
 
     return check
-
-
-def _whole(low: int, high: int) -> Callable[[Json], str]:
-    def check(value: Json) -> str:
-        good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        return "" if good else f"must be a whole number from {low} to {high}"
-
-    return check
-
-
-def _fps(value: Json) -> str:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 1.0 <= value <= MAX_FPS
-    return "" if good else f"must be a number from 1 to {MAX_FPS:g}"
 
 
 def _rate(value: Json) -> str:
@@ -186,26 +167,22 @@ def _resolution(value: Json) -> str:
     return f"must not exceed {MAX_PIXELS // 10**6} megapixels" if value[0] * value[1] > MAX_PIXELS else ""
 
 
-def _flag(value: Json) -> str:
-    return "" if isinstance(value, bool) else "must be true or false"
-
-
 _CHECKS: dict[str, Callable[[Json], str]] = {
     "steps": _steps,
-    "character": _one_of(*Character),
+    "character": one_of(*Character),
     "armature": _text(MAX_NAME),
     "camera": _text(MAX_NAME),
-    "engine": _one_of(*Engine),
-    "device": _one_of(*Device),
-    "samples": _whole(0, MAX_SAMPLES),
+    "engine": one_of(*Engine),
+    "device": one_of(*Device),
+    "samples": whole(0, MAX_SAMPLES),
     "resolution": _resolution,
-    "fps": _fps,
-    "frame_start": _whole(1, MAX_FRAME),
-    "frame_end": _whole(1, MAX_FRAME),
+    "fps": number(1.0, MAX_FPS),
+    "frame_start": whole(1, MAX_FRAME),
+    "frame_end": whole(1, MAX_FRAME),
     "output_dir": _text(MAX_PATH),
     "label": _text(MAX_NAME),
-    "trust_scripts": _flag,
+    "trust_scripts": flag,
     # Not asked for but found out, for predictions: what the clip declares, or what a prompt leads one to expect.
-    "clip_frames": _whole(1, 10**9),
+    "clip_frames": whole(1, 10**9),
     "clip_fps": _rate,
 }

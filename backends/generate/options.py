@@ -7,7 +7,6 @@ motion is made is not known here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from ...queue.contract import Json
 from ...queue.errors import MotionQueueError
+from ..checks import flag, number, one_of, whole
 from .header import Header, read_header
 from .prompt import ACTIONS, MAX_CHARACTERS, read_prompt
 from .timeline import Timeline
@@ -118,7 +118,7 @@ def understood(prompt: str, *, seconds: float | None = None, weights: str = "") 
 
     Raises `MotionQueueError`: the codes of `read_prompt` and `read_header`, and invalid_duration for `seconds`.
     """
-    if seconds is not None and (problem := _number(MIN_SECONDS, MAX_SECONDS)(seconds)):
+    if seconds is not None and (problem := number(MIN_SECONDS, MAX_SECONDS)(seconds)):
         raise MotionQueueError(
             "invalid_duration",
             f"A motion can be {MIN_SECONDS:g} to {MAX_SECONDS:g} seconds long, not {seconds}. Ask for such a length.",
@@ -179,54 +179,30 @@ def _path(value: Json) -> str:
     return "must not contain control characters" if any(ord(c) < 32 or ord(c) == 127 for c in value) else ""
 
 
-def _number(low: float, high: float) -> Callable[[Json], str]:
-    def check(value: Json) -> str:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
-        return "" if good else f"must be a number from {low:g} to {high:g}"
-
-    return check
-
-
-def _whole(low: int, high: int) -> Callable[[Json], str]:
-    def check(value: Json) -> str:
-        good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        return "" if good else f"must be a whole number from {low} to {high}"
-
-    return check
-
-
 def _points(value: Json) -> str:
     if not isinstance(value, list | tuple) or len(value) > MAX_POINTS:
         return f"must be a list of at most {MAX_POINTS:,} points"
-    inside = _number(-MAX_WAY, MAX_WAY)
+    inside = number(-MAX_WAY, MAX_WAY)
     good = all(isinstance(p, list | tuple) and len(p) == 2 and not any(inside(v) for v in p) for p in value)
     return "" if good else f"must have two numbers from -{MAX_WAY:g} to {MAX_WAY:g} for each point"
 
 
-def _flag(value: Json) -> str:
-    return "" if isinstance(value, bool) else "must be true or false"
-
-
-def _device(value: Json) -> str:
-    return "" if isinstance(value, str) and value in tuple(ModelDevice) else f"must be one of {', '.join(ModelDevice)}"
-
-
 _CHECKS: dict[str, Callable[[Json], str]] = {
     "prompt": _text(MAX_CHARACTERS),
-    "seconds": _number(MIN_SECONDS, MAX_SECONDS),
-    "seed": _whole(0, MAX_SEED),
-    "variation": _whole(0, MAX_SEED),
-    "guidance": _number(0.0, MAX_GUIDANCE),
-    "sampling_steps": _whole(1, MAX_SAMPLING_STEPS),
-    "model_device": _device,
+    "seconds": number(MIN_SECONDS, MAX_SECONDS),
+    "seed": whole(0, MAX_SEED),
+    "variation": whole(0, MAX_SEED),
+    "guidance": number(0.0, MAX_GUIDANCE),
+    "sampling_steps": whole(1, MAX_SAMPLING_STEPS),
+    "model_device": one_of(*ModelDevice),
     "weights": _path,
-    "fps": _number(1.0, 480.0),
-    "loop": _flag,
-    "in_place": _flag,
-    "speed": _number(MIN_SPEED, MAX_SPEED),
-    "bend": _number(-360.0, 360.0),
+    "fps": number(1.0, 480.0),
+    "loop": flag,
+    "in_place": flag,
+    "speed": number(MIN_SPEED, MAX_SPEED),
+    "bend": number(-360.0, 360.0),
     "path": _points,
-    "heading": _number(-360.0, 360.0),
-    "start_pose_frame": _whole(1, _MAX_FRAME),
-    "end_pose_frame": _whole(1, _MAX_FRAME),
+    "heading": number(-360.0, 360.0),
+    "start_pose_frame": whole(1, _MAX_FRAME),
+    "end_pose_frame": whole(1, _MAX_FRAME),
 }
