@@ -24,7 +24,7 @@ _CHILD = Path(__file__).resolve().parents[1] / "child_main.py"
 _KEEP_MB = 4_000.0  # torch's own memory beside a graphics card is some 2 GB
 _USUAL_SECONDS = 4.0  # while nothing is known
 _STRIDE = 4  # frames a token
-_USUAL_STEPS, _LEVELS = 10, 5  # passes of the first level, and how many levels there usually are
+_USUAL_STEPS = 10  # passes through the network
 # On two cores: what a token costs in one pass, and what comes before and after.
 _GUESS = {ModelDevice.NUMPY: (0.0006, 0.4), ModelDevice.CPU: (0.0006, 3.0), ModelDevice.CUDA: (0.00005, 5.0)}
 _MEMORY_MB = {ModelDevice.NUMPY: 300.0, ModelDevice.CPU: 700.0, ModelDevice.CUDA: 1_500.0}
@@ -68,7 +68,7 @@ class GenerateBackend:
         else:
             tokens = ceil((frames if isinstance(frames, int) else _USUAL_SECONDS * FPS) / _STRIDE)
         device = ModelDevice(payload.get("model_device") or ModelDevice.NUMPY)
-        work = float(tokens * (int(payload.get("sampling_steps") or _USUAL_STEPS) + _LEVELS - 1))
+        work = float(tokens * int(payload.get("sampling_steps") or _USUAL_STEPS))
         a_token, once = _GUESS[device]
         return Estimate(work=work, key=str(device), seconds=once + a_token * work, memory_mb=_MEMORY_MB[device])
 

@@ -18,6 +18,7 @@ from .edits import Edits, read_pose
 from .generator import GenerateOptions, Generator, report_json
 from .header import SHIPPED, stamp
 from .options import ModelDevice, MotionOptions
+from .prompt import explain_retrieved
 from .sampler import Sampling
 
 _LOADED, _MADE = 0.04, 0.97  # shares of the step's time: until the model is there, until the motion is
@@ -48,10 +49,12 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         motion = resample(motion, options.fps)
     context.progress(_MADE, "Writing the motion")
     Path(arguments["target"]).write_bytes(write_bvh(motion))
-    data = {**report_json(made), "frames": len(motion), "fps": options.fps or made.motion.fps, "joints": len(motion.skeleton)}
+    data: dict[str, Any] = {**report_json(made), "frames": len(motion), "fps": options.fps or made.motion.fps, "joints": len(motion.skeleton)}
     context.log("info", f"Made {data['frames']} frames with seed {asked.seed} on {generator.where}.")
     if made.timeline.unmatched:
         context.log("warning", f"Not used, because the model does not know it: {', '.join(made.timeline.unmatched)}.")
+    if told := explain_retrieved(data["retrieved"]):
+        context.log("info", told)
     context.progress(1.0, "Generated")
     return {**data, "seconds": round(motion.duration, 4), "model": generator.name, "device": str(options.model_device)}
 

@@ -1,34 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text to motion: reads the prompt, plans, draws codes part by part, decodes, refines the root, cleans.
+"""Text to motion: reads the prompt, plans, draws codes part by part, fills in details, decodes, refines the root, cleans.
 
 The one entry to generation for whoever has a prompt. Knows no jobs, files of motion or Blender.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from ...motion.clean import CleanReport, clean
+from ...motion.clean import CleanReport, clean, foot_contacts
 from ...motion.humanoid import JointMap, find_joints
+from ...motion.legs import find_legs
 from ...motion.skeleton import Motion
 from ...queue.contract import Json
 from . import representation as rep
+from .details import Chosen, Examples
 from .edits import Edits, apply
 from .network import STRIDE, Floats, Ints, Networks
 from .ops import NumpyOps, Ops, TorchOps
 from .plan import TOKEN_SECONDS, Part, Plan, make_plan
 from .prompt.parse import read_prompt
-from .sampler import Drawn, Sampling, draw_window, passes
+from .sampler import Drawn, Sampling, draw_window
 from .timeline import Timeline
 from .weights import read_weights
 
 _CONTEXT = 10  # tokens of what came before that a new window is shown
-_JITTER_CUTOFF = 9.0  # Hz
+_RETRIEVED = 2.0  # seconds: who follows one training clip for as long shows that clip
 _STEERED = np.array([0.3, 0.4, 0.7])  # how much a path is bent at most: metres a second to the side, forward; radians a second
 _STEER_EASE = 6.0  # frames
 Progress = Callable[[float, str], None]  # share done 0–1, what is being done; may raise to stop
@@ -46,6 +48,15 @@ class GenerateOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieved:
+    """A stretch of a motion that follows one training clip all along."""
+
+    clip: str
+    start: float  # seconds
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateReport:
     """What is worth knowing about how a motion came to be."""
 
@@ -54,6 +65,7 @@ class GenerateReport:
     agreement: float  # how much likelier the words made the motion, mean log ratio a token; below 0: the words did not matter
     path_error: float  # metres a second between the path that was asked for and the one that was made, 0 where none was
     turn_error: float  # radians between the turn asked for and made, the largest of all parts
+    retrieved: tuple[Retrieved, ...]  # what is a training clip rather than a new motion, in order
     cleaning: CleanReport
 
 
@@ -70,6 +82,7 @@ class Generator:
 
     def __init__(self, networks: Networks, actions: tuple[str, ...], *, name: str = "") -> None:
         self._networks = networks
+        self._examples = Examples.of(networks)
         self.actions = actions
         self.name = name  # of the model's configuration, for people
         skeleton = rep.skeleton()
@@ -108,13 +121,17 @@ class Generator:
         tell: Progress = progress or (lambda share, stage: None)
         timeline = self.read(prompt)
         plan = self.plan(timeline, options.seconds)
-        codes, agreement = self._codes(plan, options, tell)
+        codes, sources, agreement = self._codes(plan, options, tell)
         tell(0.9, "Decoding")
         features = steered(self._features(codes), plan)
         path_error, turn_error = _errors(features, plan)
-        raw = rep.to_motion(rep.decode(features[: plan.frames]))
+        features = features[: plan.frames]
+        raw = rep.to_motion(rep.decode(features))
         tell(0.95, "Cleaning")
-        cleaned = clean(raw, self._joints, metre=100.0, up=1, foot_lock=options.foot_lock, cutoff=_JITTER_CUTOFF)
+        legs = find_legs(raw, self._joints, up=1)
+        # Where the model says that a foot stands, it does, even if it hovers a little or slides.
+        stands = foot_contacts(raw, legs, metre=100.0) | (features[:, rep.CONTACTS].reshape(-1, 2, 2) > 0.5)
+        cleaned = clean(raw, self._joints, metre=100.0, up=1, foot_lock=options.foot_lock, contacts=stands, legs=legs)
         if options.edits:
             tell(0.97, "Editing")
         motion = apply(cleaned.motion, options.edits, self._joints)
@@ -125,18 +142,21 @@ class Generator:
             agreement=agreement,
             path_error=path_error,
             turn_error=turn_error,
+            retrieved=self._retrieved(sources),
             cleaning=cleaned.report,
         )
         return Generated(motion=motion, timeline=timeline, plan=plan, report=report)
 
-    def _codes(self, plan: Plan, options: GenerateOptions, tell: Progress) -> tuple[Ints, float]:
-        """Codes [T, levels] of the whole plan, window by window, each shown the end of the one before."""
+    def _codes(self, plan: Plan, options: GenerateOptions, tell: Progress) -> tuple[Ints, Ints, float]:
+        """Codes [T, levels] of the whole plan and which examples they are [T]: window by window, each shown the end of the one
+        before."""
         draw = np.random.default_rng(options.seed)
         config = self._networks.config
         windows = [w for part in plan.parts for w in _windows(part, config.max_tokens)]
-        each = passes(options.sampling, config.levels)
+        each = options.sampling.steps
         total, done = each * len(windows), 0
         codes = np.zeros((plan.tokens, config.levels), np.int64)
+        sources = np.full(plan.tokens, -1, np.int64)
         agreement = []
 
         def step() -> None:
@@ -152,26 +172,32 @@ class Generator:
                 self._networks,
                 part.segment.words,
                 plan.control[first:stop],
-                codes[first:stop],
+                codes[first:stop, 0],
                 is_known,
                 options.sampling,
                 draw,
                 step,
             )
-            best = self._best(drawn, plan.control[first:stop], int(is_known.sum()))
-            codes[start:stop] = drawn.codes[best][start - first :]
+            before = int(sources[start - 1]) if start else None
+            chosen = [self._examples.choose(row[start - first :], before) for row in drawn.codes]
+            best = self._best(drawn, chosen, plan.control[start:stop])
+            codes[start:stop], sources[start:stop] = chosen[best].codes, chosen[best].sources
             agreement.append(float(drawn.agreement[best]))
-        return codes, float(np.mean(agreement))
+        return codes, sources, float(np.mean(agreement))
 
-    def _best(self, drawn: Drawn, control: Floats, known: int) -> int:
-        """The candidate that follows words and path best."""
-        if len(drawn.codes) == 1:
-            return 0
+    def _best(self, drawn: Drawn, chosen: Sequence[Chosen], control: Floats) -> int:
+        """The candidate that follows words and path best, and is most of a piece."""
         cost = [
-            path_cost(self._features(codes), control, known) - float(a)
-            for codes, a in zip(drawn.codes, drawn.agreement, strict=True)
+            path_cost(self._features(c.codes), control) - float(a) + c.cost for c, a in zip(chosen, drawn.agreement, strict=True)
         ]
         return int(np.argmin(cost))
+
+    def _retrieved(self, sources: Ints) -> tuple[Retrieved, ...]:
+        return tuple(
+            Retrieved(clip=clip, start=first * TOKEN_SECONDS, seconds=tokens * TOKEN_SECONDS)
+            for clip, first, tokens in self._examples.pieces(sources)
+            if tokens * TOKEN_SECONDS >= _RETRIEVED
+        )
 
     def _features(self, codes: Ints) -> Floats:
         """Features [4 T, 140] of codes, with the root's velocity refined."""
@@ -188,13 +214,11 @@ def _windows(part: Part, longest: int) -> list[tuple[Part, int, int]]:
     return [(part, a, b) for a, b in pairwise(edges)]
 
 
-def path_cost(features: Floats, control: Floats, known: int) -> float:
-    """How far a window's path [T frames] is from the control [T / 4, 6], after its `known` first tokens."""
-    values, given = control[known:, :3].mean(axis=0), control[known:, 3:].mean(axis=0)
-    made = made_path(features[known * STRIDE :])
-    off = np.abs(made - values) * (given > 0.5)
-    seconds = (len(control) - known) * TOKEN_SECONDS
-    return float(off[0] / 0.25 + off[1] / 0.25 + off[2] * seconds / 0.4)
+def path_cost(features: Floats, control: Floats) -> float:
+    """How far a path [4 T frames] is from the control [T, 6]."""
+    values, given = control[:, :3].mean(axis=0), control[:, 3:].mean(axis=0)
+    off = np.abs(made_path(features) - values) * (given > 0.5)
+    return float(off[0] / 0.25 + off[1] / 0.25 + off[2] * len(control) * TOKEN_SECONDS / 0.4)
 
 
 def made_path(features: Floats) -> Floats:
@@ -247,4 +271,5 @@ def report_json(generated: Generated) -> Mapping[str, Json]:
         "agreement": round(report.agreement, 4),
         "path_error": round(report.path_error, 4),
         "turn_error": round(report.turn_error, 4),
+        "retrieved": [{"clip": r.clip, "start": round(r.start, 3), "seconds": round(r.seconds, 3)} for r in report.retrieved],
     }

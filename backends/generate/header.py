@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from ...queue.errors import MotionQueueError
 
 SHIPPED = Path(__file__).with_name("model.safetensors")
-FORMAT = "1"
+FORMAT = "2"
 MAX_BYTES = 512 * 1024 * 1024
 MAX_HEADER = 4 * 1024 * 1024
 _SIZES = ("vq_depth", "levels", "codes", "width", "layers", "text_layers", "heads", "max_words", "max_tokens")
@@ -48,6 +48,7 @@ class Header:
     config: Sizes
     words: tuple[str, ...]  # canonical words the model knows
     actions: tuple[str, ...]  # tags of the clips it was trained on
+    clips: tuple[str, ...]  # names of the clips whose codes are the examples
     name: str  # of the configuration, for people
     tensors: Mapping[str, Any]  # name → dtype, shape, data_offsets, as they stand there
     data_start: int  # bytes from the beginning of the file
@@ -148,17 +149,18 @@ def _read(path: Path, file: BinaryIO) -> Header:
     _check_ours(path, metadata)
     try:
         config = json.loads(metadata["config"])
-        words, actions = json.loads(metadata["words"]), json.loads(metadata["actions"])
+        words, actions, clips = (json.loads(metadata[key]) for key in ("words", "actions", "clips"))
         sizes = Sizes(**{key: size_of(config[key]) for key in _SIZES})
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise damaged(path, f"its description cannot be read ({error})") from error
-    for listed in (words, actions):
+    for listed in (words, actions, clips):
         if not isinstance(listed, list) or len(listed) > _MAX_WORDS_KNOWN or any(not isinstance(w, str) for w in listed):
-            raise damaged(path, "its list of words cannot be read")
+            raise damaged(path, "its lists of words and clips cannot be read")
     return Header(
         config=sizes,
         words=tuple(words),
         actions=tuple(actions),
+        clips=tuple(clips),
         name=str(config.get("name", ""))[:40],
         tensors=tensors,
         data_start=8 + length,

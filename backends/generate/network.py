@@ -41,6 +41,16 @@ class Expected:
     turn: float  # radians a second, left positive
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The codes of the training motion."""
+
+    codes: Ints  # [M, levels]
+    runs: Ints  # [M], not falling: the tokens of one reading of one clip have one number
+    clip_of_run: Ints  # [runs]
+    clips: tuple[str, ...]  # names
+
+
 class Networks:
     """All networks of one file of weights."""
 
@@ -48,7 +58,15 @@ class Networks:
         self.ops: Ops = ops or NumpyOps()
         self.config = weights.config
         self.words = {word: index for index, word in enumerate(weights.words)}
-        self._w: dict[str, Tensor] = {name: self.ops.floats(values) for name, values in weights.tensors.items()}
+        self._w: dict[str, Tensor] = {
+            name: self.ops.floats(values) for name, values in weights.tensors.items() if not name.startswith("examples.")
+        }
+        self.examples = Stored(
+            codes=weights.tensors["examples.codes"].astype(np.int64),
+            runs=weights.tensors["examples.runs"].astype(np.int64),
+            clip_of_run=weights.tensors["examples.clips"].astype(np.int64),
+            clips=weights.clips,
+        )
         self._distance: dict[tuple[str, int], Tensor] = {}
 
     # The token model.
@@ -82,24 +100,16 @@ class Networks:
         ]
         return Text(keys=tuple(keys), values=tuple(values), hide=hide), expected
 
-    def scores(self, codes: Ints, hidden: NDArray[np.bool_], level: int, control: Floats, text: Text) -> Floats:
-        """Scores [N, T, codes] of the codes at `level`. codes [N, T, levels]; hidden [N, T] of level 0; control [N, T, 6]: metres
-        a second to the left and forward, radians a second of turn, then which of the three are given."""
+    def scores(self, codes: Ints, hidden: NDArray[np.bool_], control: Floats, text: Text) -> Floats:
+        """Scores [N, T, codes] of first codes. codes [N, T]; hidden [N, T]: those that are asked for; control [N, T, 6]: metres a
+        second to the left and forward, radians a second of turn, then which of the three are given."""
         ops, w = self.ops, self._w
-        books = w["tokens.codes"]
-        x = books[0][ops.indices(codes[..., 0])]
-        if level == 0:
-            x = ops.where(ops.indices(hidden[..., None]) > 0, w["tokens.hidden"], x)
-        for i in range(1, level):
-            x = x + books[i][ops.indices(codes[..., i])]
-        if level > 0 and bool(hidden.any()):
-            raise ValueError("the first level must be complete before the next is guessed")
-        x = x + w["tokens.level"][level] + self._linear(ops.floats(control), "tokens.control")
+        x = ops.where(ops.indices(hidden[..., None]) > 0, w["tokens.hidden"], w["tokens.codes"][ops.indices(codes)])
+        x = x + self._linear(ops.floats(control), "tokens.control")
         near = self._by_distance("tokens.distance.weight", codes.shape[1], self.config.max_tokens)
         for layer in range(self.config.layers):
             x = self._block(x, f"tokens.blocks.{layer}.", near, text, layer)
-        x = self._norm(x, "tokens.norm")
-        out = x @ w["tokens.heads"][level] + w["tokens.bias"][level]
+        out = self._linear(self._norm(x, "tokens.norm"), "tokens.head")
         result: Floats = ops.numpy(out)
         return result
 
@@ -133,6 +143,11 @@ class Networks:
         return self.ops.swap(x.reshape(n, t, self.config.heads, width // self.config.heads), 1, 2)
 
     # The VQ-VAE and the refiner.
+
+    @property
+    def codebooks(self) -> Floats:
+        """Vectors [levels, codes, D] of the codes."""
+        return self.ops.numpy(self._w["vq.quantiser.codebooks"])
 
     def encode(self, features: Floats) -> Ints:
         """Codes [T / 4, levels] of features [T, 140]; T is a multiple of 4."""

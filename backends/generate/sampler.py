@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chooses the codes of a motion: level by level, the first by hiding and guessing again, with guidance by text.
+"""Chooses the first codes of a motion, which say what the body does: by hiding and guessing again, with guidance by text.
 
 Masked generative sampling as published for motion by Guo et al., "MoMask: Generative Masked Modeling of 3D Human
 Motions", 2024. Knows the token model's scores; no prompts and no poses.
@@ -24,21 +24,14 @@ class Sampling:
 
     steps: int = 10  # passes for the first level
     guidance: float = 2.0  # 1: as the model says; more: closer to the text, less varied
-    detail_guidance: float = 1.5  # the same for the further levels
     temperature: float = 1.0
-    detail_temperature: float = 0.6
     candidates: int = 2  # drawn at once; the caller keeps the best
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    codes: Ints  # [candidates, T, levels], the known ones in place
+    codes: Ints  # [candidates, T], the known ones in place
     agreement: Floats  # [candidates] how much likelier the words made the codes, mean of log ratios
-
-
-def passes(sampling: Sampling, levels: int) -> int:
-    """How many passes through the network one window takes."""
-    return sampling.steps + levels - 1
 
 
 def draw_window(
@@ -51,8 +44,8 @@ def draw_window(
     draw: np.random.Generator,
     step: Step,
 ) -> Drawn:
-    """Fill one window of T tokens. control [T, 6] (values, then which are given), known [T, levels], is_known [T]."""
-    n, length, levels = sampling.candidates, len(known), networks.config.levels
+    """Fill one window of T tokens. control [T, 6] (values, then which are given), known [T], is_known [T]."""
+    n, length = sampling.candidates, len(known)
     text, _ = networks.text([words] * n + [()] * n)
     # The path is told to both: guidance would otherwise exaggerate it, and half a turn would become a whole one.
     told = np.repeat(control[None], 2 * n, axis=0)
@@ -60,18 +53,14 @@ def draw_window(
     hidden = np.repeat(~is_known[None], n, axis=0)
     agreement = np.zeros((n, length), np.float32)
     to_guess = int((~is_known).sum())
-
-    def scores(level: int) -> tuple[Floats, Floats]:
-        step()
-        out = networks.scores(np.concatenate([codes, codes]), np.concatenate([hidden, hidden]), level, told, text)
-        return out[:n], out[n:]
-
     for turn in range(sampling.steps if to_guess else 0):
-        with_text, without = scores(0)
+        step()
+        scores = networks.scores(np.concatenate([codes, codes]), np.concatenate([hidden, hidden]), told, text)
+        with_text, without = scores[:n], scores[n:]
         guided = without + sampling.guidance * (with_text - without)
         chosen, likely = _choose(guided, sampling.temperature, draw)
         ratio = _log_likely(with_text, chosen) - _log_likely(without, chosen)
-        codes[..., 0] = np.where(hidden, chosen, codes[..., 0])
+        codes = np.where(hidden, chosen, codes)
         agreement = np.where(hidden, ratio, agreement)
         # Of what was guessed, the surest stay; the draw among them is looser at first.
         left = int(np.floor(to_guess * np.cos(0.5 * np.pi * (turn + 1) / sampling.steps)))
@@ -83,12 +72,6 @@ def draw_window(
         np.put_along_axis(hidden, order[:, :left], True, axis=1)
         if left == 0:
             break
-    hidden[:] = False
-    for level in range(1, levels):
-        with_text, without = scores(level)
-        guided = without + sampling.detail_guidance * (with_text - without)
-        chosen, _ = _choose(guided, sampling.detail_temperature, draw)
-        codes[..., level] = np.where(is_known[None], codes[..., level], chosen)
     free = ~is_known
     return Drawn(codes=codes, agreement=agreement[:, free].mean(axis=1) if to_guess else np.zeros(n, np.float32))
 

@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from .header import MAX_BYTES, SHIPPED, Header, Sizes, damaged, missing, read_header, size_of
 
-_TYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_TYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "I16": np.dtype("<i2")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    tensors: Mapping[str, NDArray[Any]]  # float16 or float32, by the networks' own names
+    tensors: Mapping[str, NDArray[Any]]  # float16 or float32, by the networks' own names; int16 of the examples
     config: Sizes
     words: tuple[str, ...]  # canonical words the model knows
     actions: tuple[str, ...]  # tags of the clips it was trained on
+    clips: tuple[str, ...]  # names of the clips whose codes are the examples
     name: str  # of the configuration, for people
 
 
@@ -49,6 +50,7 @@ def read_weights(path: Path | None = None) -> Weights:
         config=header.config,
         words=header.words,
         actions=header.actions,
+        clips=header.clips,
         name=header.name,
     )
     _check_shapes(path, header, weights.tensors)
@@ -73,13 +75,28 @@ def _tensor(path: Path, name: str, entry: Any, data: memoryview) -> NDArray[Any]
 def _check_shapes(path: Path, header: Header, tensors: Mapping[str, NDArray[Any]]) -> None:
     """The few arrays whose shapes all others follow from: enough to tell a model of other sizes from a damaged file."""
     c = header.config
+    examples = tensors.get("examples.codes")
+    count = 0 if examples is None else len(examples)
     expected = {
-        "tokens.codes": (c.levels, c.codes, c.width),
+        "tokens.codes": (c.codes, c.width),
         "tokens.text.embedding.weight": (len(header.words) + 1, c.width),
-        "tokens.heads": (c.levels, c.width, c.codes),
+        "tokens.head.weight": (c.width, c.codes),
         "norm.mean": (140,),
+        "examples.codes": (count, c.levels),
+        "examples.runs": (count,),
     }
     for name, shape in expected.items():
         found = tensors.get(name)
         if found is None or found.shape != shape:
             raise damaged(path, f"{name!r} should have the shape {shape}, and has {None if found is None else found.shape}")
+    limits = {
+        "examples.codes": c.codes,
+        "examples.runs": len(tensors.get("examples.clips", ())),
+        "examples.clips": len(header.clips),
+    }
+    for name, limit in limits.items():
+        found = tensors.get(name)
+        if found is None or found.dtype != _TYPES["I16"] or found.min() < 0 or found.max() >= limit:
+            raise damaged(path, f"{name!r} should have whole numbers from 0 to {limit - 1}")
+    if (np.diff(tensors["examples.runs"].astype(np.int64)) < 0).any():
+        raise damaged(path, "its examples are not in order")

@@ -157,10 +157,18 @@ def _day(folder: Path, ticks: int, every: int) -> Day:
 
 
 def _let_fold(journal: Path, seconds: float = 60.0) -> None:
-    """Wait until closed segments are folded into the snapshot; the newest snapshot's predecessor keeps one segment alive."""
+    """Wait until closed segments are folded into the snapshot: until nothing in the folder has changed for a while.
+
+    How many segments stay is not asked: the one a snapshot's predecessor still needs may be two where two were folded at once.
+    """
     end = time.monotonic() + seconds
-    while len(list(journal.glob("journal-*.jsonl"))) > 2 and time.monotonic() < end:
-        time.sleep(0.05)
+    before: list[Path] = []
+    quiet = 0
+    while quiet < 10 and time.monotonic() < end:
+        now = sorted(journal.iterdir())  # a fold writes a new file first and takes the old ones away last
+        quiet = quiet + 1 if now == before else 0
+        before = now
+        time.sleep(0.02)
 
 
 if __name__ == "__main__":

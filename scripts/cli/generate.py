@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...backends.generate import options as motion_options
-from ...backends.generate.prompt import explain, known_actions
+from ...backends.generate.prompt import explain, explain_retrieved, known_actions
 from ...backends.generate.timeline import Timeline
 from ...motion.errors import MotionError
 from ...queue.contract import Json, StopReason
@@ -118,11 +118,13 @@ def _make(run: Any, asked_for: Asked, variation: int, target: Path, context: _Te
     return data
 
 
-def _report(asked_for: Asked, target: Path, data: Mapping[str, Json], args: Namespace) -> None:
+def _report(asked_for: Asked, target: Path, data: Mapping[str, Any], args: Namespace) -> None:
     if args.json:
         print(json.dumps({"event": "motion", "path": str(target), **data}, ensure_ascii=False), flush=True)
         return
     print(f"{target}: {data['seconds']:g} s, {data['frames']} frames, seed {data['seed']}", flush=True)
+    if told := explain_retrieved(data["retrieved"]):
+        print(f"  {told}")
     if target == asked_for.targets[-1]:
         timeline = asked_for.timeline
         for written, taken in timeline.corrected:

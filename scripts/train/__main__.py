@@ -72,10 +72,11 @@ def train(config: Config, folder: Path, out: Path, *, until: str) -> int:
     report("writing the codes of all clips")
     words = data.vocabulary([training])
     begin(3)
-    tokens_stage = TokenStage(config, training, val, words, tokenise(training, vq, norm), tokenise(val, vq, norm, phases=(0,)))
+    coded = tokenise(training, vq, norm)
+    tokens_stage = TokenStage(config, training, val, words, coded, tokenise(val, vq, norm, phases=(0,)))
     tokens = run(tokens_stage)
     curves.draw(out)
-    export.write(out / "model.safetensors", config, norm, words, training, vq=vq, tokens=tokens, refiner=refiner)
+    export.write(out / "model.safetensors", config, norm, words, training, coded, vq=vq, tokens=tokens, refiner=refiner)
     report(f"wrote {out / 'model.safetensors'}")
     return 0
 

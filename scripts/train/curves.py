@@ -15,7 +15,7 @@ from matplotlib import pyplot
 _SHOWN = {
     "vq": (("points", "path"), ("val_mpjpe_mm", "val_mpjpe_mm_first_level")),
     "refiner": (("speed", "path"), ("val_wrong", "val_wrong_refined", "val_decoded", "val_decoded_refined")),
-    "tokens": (("base", "rest"), ("val_base", "val_rest")),
+    "tokens": (("codes",), ("val_codes",)),
 }
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...backends.generate import representation as rep
+from ...backends.generate.network import positions
 from ...backends.generate.prompt.words import canonical
 from ...motion import quat
+from .augment import arms_replaced, lengthened, raised, to_and_fro
 
 Floats = NDArray[np.float32]
+Array = NDArray[np.float64]
 SPEEDS = (0.88, 1.0, 1.14)
 _TRACK_SIGMA = 10.0  # frames: what a path that a person asks for leaves out
 _SIDES = {"left": "right", "right": "left"}
+_SHORT = 100  # frames: clips under this are gone on with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,7 @@ class Version:
     features: Floats  # [F, 140]
     track: Floats  # [F, 3]: metres a second to the left, forward; radians a second of turn; smoothed
     shown: Shown
+    natural: int  # frames before a short clip was gone on with
 
     def __len__(self) -> int:
         return len(self.features)
@@ -61,20 +67,29 @@ class Clip:
     split: str
     seconds: float
     loopable: bool
+    direction: str = ""  # as the record has it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Pack:
     clips: tuple[Clip, ...]
     versions: tuple[Version, ...]  # of the clips of one split
+    captured: int  # so many of `clips`, the first ones, are as they were recorded; the others were put together from them
 
+    @cached_property
     def weights(self) -> NDArray[np.float64]:
         """How often each version is drawn [V], summing to 1: rare actions and long clips more often, not in full proportion."""
-        count = Counter(tag for clip in self.clips for tag in clip.tags)
-        rarity = np.array([max(count[t] ** -0.5 for t in c.tags) for c in self.clips])
+        count = Counter(kind for clip in self.clips for kind in _kinds(clip))
+        rarity = np.array([max(count[kind] ** -0.5 for kind in _kinds(clip)) for clip in self.clips])
         weight = np.array([rarity[v.clip] * self.clips[v.clip].seconds ** 0.7 for v in self.versions])
         weight *= np.array([2.0 if v.speed == 1.0 else 1.0 for v in self.versions])
         return np.asarray(weight / weight.sum())
+
+
+def _kinds(clip: Clip) -> tuple[str, ...]:
+    """What a clip may be rare for: its actions, and walking another way than forward."""
+    ways = (f"walk {clip.direction}",) if "walk" in clip.tags and clip.direction in ("backward", "left", "right") else ()
+    return (*clip.tags, *ways)
 
 
 def load(folder: Path, split: str, *, augment: bool) -> Pack:
@@ -83,22 +98,161 @@ def load(folder: Path, split: str, *, augment: bool) -> Pack:
         arrays = {name: archive[name] for name in ("ids", "starts", "lengths", "rotations", "root")}
     records = {r["id"]: r for r in map(json.loads, (folder / "captions.jsonl").read_text("utf-8").splitlines())}
     clips: list[Clip] = []
-    versions: list[Version] = []
+    bodies: list[rep.Body] = []
     for row, clip_id in enumerate(arrays["ids"].tolist()):
         record = records[clip_id]
         if record["split"] != split:
             continue
         start, length = int(arrays["starts"][row]), int(arrays["lengths"][row])
-        body = rep.Body(
-            rotations=arrays["rotations"][start : start + length].astype(np.float64),
-            root=arrays["root"][start : start + length].astype(np.float64) / 100.0,
-        )
-        for speed in SPEEDS if augment else (1.0,):
-            paced = body if speed == 1.0 else _at_speed(body, speed)
-            for mirrored in (False, True) if augment else (False,):
-                versions.append(_version(len(clips), rep.mirror(paced) if mirrored else paced, mirrored, speed))
         clips.append(_clip(record))
-    return Pack(clips=tuple(clips), versions=tuple(versions))
+        bodies.append(
+            rep.Body(
+                rotations=arrays["rotations"][start : start + length].astype(np.float64),
+                root=arrays["root"][start : start + length].astype(np.float64) / 100.0,
+            )
+        )
+    if not augment:
+        versions = [_version(number, body, False, 1.0) for number, body in enumerate(bodies)]
+        return Pack(clips=tuple(clips), versions=tuple(versions), captured=len(clips))
+    captured = len(clips)
+    for clip, body in (*_waving(clips, bodies), *_sideways(clips, bodies)):
+        clips.append(clip)
+        bodies.append(body)
+    versions = [
+        _version(number, rep.mirror(paced) if mirrored else paced, mirrored, speed)
+        for number, body in enumerate(bodies)
+        for speed in (SPEEDS if number < captured else (1.0,))
+        for paced in (body if speed == 1.0 else _at_speed(body, speed),)
+        for mirrored in (False, True)
+    ]
+    return Pack(clips=tuple(clips), versions=tuple(versions), captured=captured)
+
+
+def _waving(clips: Sequence[Clip], bodies: Sequence[rep.Body]) -> Iterator[tuple[Clip, rep.Body]]:
+    """Standing and walking clips with the waving arm of another clip: there are too few waves to learn from."""
+    donors = [(clip, body) for clip, body in zip(clips, bodies, strict=True) if "wave" in clip.tags]
+    for number, (clip, body) in enumerate(zip(clips, bodies, strict=True)):
+        if not (_idle(clip, body) or (_strolls(clip) and number % 3 == 0)):
+            continue
+        for turn, (donor, source) in enumerate(donors):
+            side = next((s for s in ("left", "right") if any(s in c for c in donor.captions)), "left")
+            up = np.flatnonzero(raised(source, side))
+            if len(up) < 8:
+                continue
+            first, last = int(up[0]), int(up[-1]) + 1
+            onset = (0, 12, 24)[(number + turn) % 3]
+            lower = np.arange(last, len(source))
+            during = max(12, len(body) - onset - first - len(lower))
+            frames = np.concatenate([np.arange(first), to_and_fro(first, last, during), lower])
+            doing = "walks forward" if "walk" in clip.tags else "stands"
+            waved = arms_replaced(body, source, frames, (side,), onset)
+            yield (
+                Clip(
+                    id=f"{clip.id}+{donor.id}",
+                    captions=_wave_captions(doing, side),
+                    tags=("walk", "wave") if "walk" in clip.tags else ("wave",),
+                    subject=clip.subject,
+                    split=clip.split,
+                    seconds=clip.seconds,
+                    loopable=False,
+                ),
+                waved,
+            )
+
+
+def _wave_captions(doing: str, side: str) -> tuple[str, ...]:
+    if doing == "stands":
+        return (
+            f"a person waves the {side} hand",
+            f"someone waves with the {side} arm",
+            f"a person raises the {side} hand and waves",
+            "a person waves",
+        )
+    return (
+        f"a person {doing} while waving the {side} hand",
+        f"someone {doing} and waves with the {side} arm",
+        f"a person waves the {side} hand while walking forward",
+    )
+
+
+def _idle(clip: Clip, body: rep.Body) -> bool:
+    return (
+        "idle" in clip.tags
+        and not set(clip.tags) & {"sit", "lie", "crouch", "kneel", "gesture", "shoot"}
+        and _upright(body)
+        and len(body) >= 60
+    )
+
+
+def _strolls(clip: Clip) -> bool:
+    return (
+        clip.tags == ("walk",) and clip.direction == "forward" and 2.5 <= clip.seconds <= 6.0 and "uneven" not in clip.captions[0]
+    )
+
+
+def _upright(body: rep.Body) -> bool:
+    return bool(body.root[:, 1].mean() > 0.85)
+
+
+def _sideways(clips: Sequence[Clip], bodies: Sequence[rep.Body]) -> Iterator[tuple[Clip, rep.Body]]:
+    """Pieces of any clip in which an upright body steps to one side, with the arms of somebody who walks: nobody was recorded
+    walking sideways."""
+    walkers = [body for clip, body in zip(clips, bodies, strict=True) if _strolls(clip)]
+    for number, (clip, body) in enumerate(zip(clips, bodies, strict=True)):
+        for start, stop, left in _sidesteps(rep.encode(body)):
+            piece = rep.Body(rotations=body.rotations[start:stop], root=body.root[start:stop])
+            side = "left" if left else "right"
+            if walkers:
+                donor = walkers[number % len(walkers)]
+                piece = arms_replaced(piece, donor, to_and_fro(0, len(donor), len(piece)), ("left", "right"), 0)
+            yield (
+                Clip(
+                    id=f"{clip.id}@{start}",
+                    captions=(
+                        f"a person walks sideways to the {side}",
+                        f"someone steps sideways to the {side}",
+                        f"a person walks to the {side}",
+                    ),
+                    tags=("walk",),
+                    subject=clip.subject,
+                    split=clip.split,
+                    seconds=len(piece) / rep.FPS,
+                    loopable=False,
+                    direction=side,
+                ),
+                piece,
+            )
+
+
+def _sidesteps(features: Floats) -> Iterator[tuple[int, int, bool]]:
+    """(start, stop, to the left) of the pieces of features [F, 140], two seconds at least, that go to one side."""
+    length = 60
+    velocity = features[:, rep.VELOCITY].astype(np.float64) * rep.FPS
+    feet = positions(features)[:, [10, 11], 1].min(axis=1)
+    start = 0
+    while start + length <= len(features):
+        if not _goes_sideways(features, velocity, feet, start, start + length):
+            start += 6
+            continue
+        stop = start + length
+        while stop + 6 <= len(features) and _goes_sideways(features, velocity, feet, start, stop + 6):
+            stop += 6
+        yield start, stop, bool(velocity[start:stop, 0].mean() > 0)
+        start = stop
+
+
+def _goes_sideways(features: Floats, velocity: Array, feet: Array, start: int, stop: int) -> bool:
+    left, forward = velocity[start:stop].mean(axis=0)
+    path = np.linalg.norm(velocity[start:stop], axis=1).mean()
+    turn = features[start:stop, 0].sum()
+    return bool(
+        abs(left) > 0.28
+        and abs(left) > 2.0 * abs(forward)
+        and abs(left) > 0.72 * path
+        and abs(turn) < 0.7
+        and features[start:stop, 3].mean() > 0.78
+        and feet[start:stop].max() < 0.16
+    )
 
 
 def _clip(record: Mapping[str, Any]) -> Clip:
@@ -110,12 +264,14 @@ def _clip(record: Mapping[str, Any]) -> Clip:
         split=record["split"],
         seconds=record["duration_s"],
         loopable=record["loopable"],
+        direction=record.get("direction", ""),
     )
 
 
 def _version(clip: int, body: rep.Body, mirrored: bool, speed: float) -> Version:
-    features = rep.encode(body)
-    _, points = rep.world(body)
+    natural = rep.encode(body)
+    features = lengthened(natural, round(_SHORT / speed))
+    points = positions(features)
     track = np.concatenate([features[:, rep.VELOCITY], features[:, rep.YAW]], axis=1).astype(np.float64) * rep.FPS
     shoulder = points[:, [16, 17], 1]
     hands = points[:, [20, 21], 1] > shoulder + 0.15
@@ -126,6 +282,7 @@ def _version(clip: int, body: rep.Body, mirrored: bool, speed: float) -> Version
         features=features,
         track=rep.smooth(track, _TRACK_SIGMA).astype(np.float32),
         shown=Shown(left_hand_up=hands[:, 0], right_hand_up=hands[:, 1], clearance=points[:, [10, 11], 1].min(axis=1)),
+        natural=len(natural),
     )
 
 
@@ -169,7 +326,7 @@ _BRIEF = {"kick", "punch", "jump", "hop", "turn"}  # may be over before or after
 def window_caption(pack: Pack, version: Version, start: int, stop: int, draw: np.random.Generator) -> tuple[str, ...]:
     """Canonical words for the frames `start` to `stop`, made from the clip's actions and from what these frames show."""
     clip = pack.clips[version.clip]
-    whole = (stop - start) / len(version)
+    whole = (stop - start) / version.natural
     tags = [t for t in clip.tags if t in _VERBS]
     clear = version.shown.clearance[start:stop].max() > 0.18
     kept = [t for t in tags if whole > 0.8 or t not in _BRIEF or (t in ("jump", "hop") and clear)]
@@ -203,7 +360,7 @@ def window_caption(pack: Pack, version: Version, start: int, stop: int, draw: np
 def caption(pack: Pack, version: Version, start: int, stop: int, draw: np.random.Generator) -> tuple[str, ...]:
     """Words for a window: the clip's own where it covers most of the clip; else, and now and then anyway, what it shows."""
     clip = pack.clips[version.clip]
-    if (stop - start) >= 0.7 * len(version) and draw.random() < 0.65:
+    if (stop - start) >= 0.7 * version.natural and draw.random() < 0.65:
         choices = whole_captions(clip, mirrored=version.mirrored, speed=version.speed if draw.random() < 0.3 else 1.0)
         return choices[int(draw.integers(len(choices)))]
     return window_caption(pack, version, start, stop, draw)

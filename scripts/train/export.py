@@ -7,15 +7,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from . import data
 from .config import Config
-from .stages import Norm
+from .stages import Norm, Tokens
 
-FORMAT = "1"
+FORMAT = "2"
+_EXAMPLE_PHASES = (0, 2)  # of the four that a token of four frames can begin at
 
 
 def write(
@@ -24,6 +26,7 @@ def write(
     norm: Norm,
     words: Sequence[str],
     training: data.Pack,
+    coded: Sequence[Tokens],
     *,
     vq: nn.Module,
     tokens: nn.Module,
@@ -39,6 +42,7 @@ def write(
     half = {key: value.detach().to(torch.float16).contiguous() for key, value in tensors.items()}
     for key in ("mean", "std", "kinematic_mean", "kinematic_std"):
         half[f"norm.{key}"] = getattr(norm, key).detach().to(torch.float32).contiguous()
+    half |= _examples(training, coded)
     known = sorted({tag for clip in training.clips for tag in clip.tags})
     part = path.with_suffix(".part")
     metadata = {
@@ -46,9 +50,20 @@ def write(
         "config": json.dumps(config.to_json()),
         "words": json.dumps(list(words)),
         "actions": json.dumps(known),
+        "clips": json.dumps([clip.id for clip in training.clips]),
     }
     save_file(half, part, metadata=metadata)
     part.replace(path)
+
+
+def _examples(training: data.Pack, coded: Sequence[Tokens]) -> dict[str, torch.Tensor]:
+    """All codes of the clips at their own speed, mirrored too, from two phases: what the further codes are chosen from."""
+    kept = [c for c in coded if training.versions[c.version].speed == 1.0 and c.phase in _EXAMPLE_PHASES]
+    return {
+        "examples.codes": torch.tensor(np.concatenate([c.codes for c in kept]).astype(np.int16)),
+        "examples.runs": torch.tensor(np.repeat(np.arange(len(kept)), [len(c.codes) for c in kept]).astype(np.int16)),
+        "examples.clips": torch.tensor(np.array([training.versions[c.version].clip for c in kept], np.int16)),
+    }
 
 
 def _matrices(module: nn.Module) -> dict[str, torch.Tensor]:

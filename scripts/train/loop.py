@@ -45,7 +45,7 @@ def run(stage: Stage, folder: Path, *, seed: int, report: Callable[[str], None])
     checkpoint, log = folder / f"{stage.name}.pt", folder / f"{stage.name}.jsonl"
     network = stage.network
     average = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
     done, spent = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)

@@ -273,44 +273,33 @@ class TextEncoder(nn.Module):
 
 
 class TokenModel(nn.Module):
-    """Guesses the hidden codes of a motion from the shown ones, the words and the path.
-
-    Level 0 is guessed with some codes hidden, all at once; each further level from the sum of the levels before it.
-    """
+    """Guesses the hidden first codes of a motion from the shown ones, the words and the path."""
 
     def __init__(self, config: Config, words: int) -> None:
         super().__init__()
         w = config.width
         self.text = TextEncoder(config, words)
-        self.codes = nn.Parameter(torch.randn(config.levels, config.codes, w) * 0.02)
+        self.codes = nn.Parameter(torch.randn(config.codes, w) * 0.02)
         self.hidden = nn.Parameter(torch.randn(w) * 0.02)
-        self.level = nn.Parameter(torch.randn(config.levels, w) * 0.02)
         self.control = nn.Linear(2 * CONTROLS, w)
         self.distance = Distance(config.heads, config.max_tokens)
         self.blocks = nn.ModuleList(Block(config, text=True) for _ in range(config.layers))
         self.norm = nn.LayerNorm(w)
-        self.heads = nn.Parameter(torch.randn(config.levels, w, config.codes) * w**-0.5)
-        self.bias = nn.Parameter(torch.zeros(config.levels, config.codes))
+        self.head = nn.Linear(w, config.codes)
 
     def forward(
-        self, codes: Tensor, hidden: Tensor, level: Tensor, control: Tensor, valid: Tensor, words: Tensor, words_valid: Tensor
+        self, codes: Tensor, hidden: Tensor, control: Tensor, valid: Tensor, words: Tensor, words_valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """codes [N, T, Q], hidden [N, T] (of level 0), level [N], control [N, T, 6] (values, then which are given), valid [N, T],
-        words [N, S], words_valid [N, S] → scores of the asked level [N, T, codes], estimates [N, 4]."""
+        """codes [N, T], hidden [N, T], control [N, T, 6] (values, then which are given), valid [N, T], words [N, S],
+        words_valid [N, S] → scores [N, T, codes], estimates [N, 4]."""
         text, estimates = self.text(words, words_valid)
-        levels = codes.shape[-1]
-        x = torch.where(hidden[..., None], self.hidden, self.codes[0][codes[..., 0]])
-        for i in range(1, levels):
-            x = x + self.codes[i][codes[..., i]] * (level > i)[:, None, None]
-        x = x + self.level[level][:, None] + self.control(control)
+        x = torch.where(hidden[..., None], self.hidden, self.codes[codes]) + self.control(control)
         near = self.distance(valid)
         told = (NOTHING * (~words_valid))[:, None, None].expand(-1, near.shape[1], near.shape[2], -1)
         bias = torch.cat([near, told], dim=-1)
         for block in self.blocks:
             x = block(x, bias, text)
-        x = self.norm(x)
-        scores = torch.bmm(x, self.heads[level].to(x.dtype)) + self.bias[level][:, None]
-        return scores, estimates
+        return self.head(self.norm(x)), estimates
 
 
 class Refiner(nn.Module):

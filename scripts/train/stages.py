@@ -68,16 +68,15 @@ class VqStage:
         self.averaging = 0.99  # short: codebooks move, and an old encoder would not fit them
         self.body = Body()
         self.network = nn.ModuleDict({"encoder": Encoder(config), "quantiser": Quantiser(config), "decoder": Decoder(config)})
-        lengths = np.array([len(v) for v in train.versions])
-        self._fits = np.flatnonzero(lengths >= config.vq_frames)
-        weight = train.weights()[self._fits]
-        self._weights = weight / weight.sum()
+        self._heed = torch.tensor([_HEEDED.get(name, 1.0) for name in rep.NAMES])
+        self._heed = self._heed / self._heed.mean()
 
     def loss(self, draw: np.random.Generator, step: int) -> tuple[Tensor, Mapping[str, float]]:
-        frames = self.config.vq_frames
-        picked = draw.choice(self._fits, size=self.config.vq_batch, p=self._weights)
-        batch = np.stack([window(self.train.versions[i].features, frames, draw) for i in picked])
-        features = torch.tensor(batch)
+        # Now and then many short windows: some actions are over before a long one is full.
+        frames, size = self.config.vq_frames, self.config.vq_batch
+        if draw.random() < 0.2:
+            frames, size = _SHORT_WINDOW, size * frames // _SHORT_WINDOW
+        features = torch.tensor(windows(self.train, frames, size, draw))
         # Now and then only the first levels: they must stand on their own, since they are guessed first.
         levels = int(draw.integers(1, self.config.levels + 1)) if draw.random() < 0.25 else self.config.levels
         out, commit = self.through(features, levels)
@@ -103,8 +102,8 @@ class VqStage:
         return {
             "features": functional.smooth_l1_loss(scaled, torch.zeros_like(scaled)),
             "root": 0.5 * functional.smooth_l1_loss(scaled[..., :4], torch.zeros_like(scaled[..., :4])),
-            "points": 6.0 * functional.l1_loss(b, a),
-            "speed": 0.3 * functional.l1_loss(b[:, 1:] - b[:, :-1], a[:, 1:] - a[:, :-1]) * rep.FPS,
+            "points": 6.0 * ((b - a).abs().mean(-1) * self._heed).mean(),
+            "speed": 0.3 * (((b[:, 1:] - b[:, :-1]) - (a[:, 1:] - a[:, :-1])).abs().mean(-1) * self._heed).mean() * rep.FPS,
             "feet": 0.5 * (((b[:, 1:] - b[:, :-1]) - (a[:, 1:] - a[:, :-1]))[:, :, feet].norm(dim=-1) * planted).mean() * rep.FPS,
             "path": 0.5 * (out - features)[..., :3].cumsum(1).abs().mean(),
         }
@@ -130,7 +129,19 @@ def encoder_input(features: Tensor, norm: Norm, body: Body) -> Tensor:
     return torch.cat([(features - norm.mean) / norm.std, kinematic], dim=-1)
 
 
-def window(features: Floats, frames: int, draw: np.random.Generator) -> Floats:
+# How much a joint counts beside the others: what a kick, a punch or a wave is, is where hands and feet are.
+_HEEDED = {f"{side}_{part}": 2.5 for side in "lr" for part in ("wrist", "ankle", "foot")} | {"l_elbow": 1.5, "r_elbow": 1.5}
+_SHORT_WINDOW = 24  # frames
+
+
+def windows(pack: data.Pack, frames: int, count: int, draw: np.random.Generator) -> Floats:
+    """Pieces [count, frames, 140] of the versions that are long enough, drawn by the pack's weights."""
+    weights = pack.weights * np.array([len(v) >= frames for v in pack.versions])
+    picked = draw.choice(len(weights), size=count, p=weights / weights.sum())
+    return np.stack([_window(pack.versions[i].features, frames, draw) for i in picked])
+
+
+def _window(features: Floats, frames: int, draw: np.random.Generator) -> Floats:
     start = int(draw.integers(len(features) - frames + 1))
     return features[start : start + frames]
 
@@ -162,7 +173,7 @@ def tokenise(pack: data.Pack, vq: nn.Module, norm: Norm, *, phases: Sequence[int
 
 
 class TokenStage:
-    """The masked transformer: hidden codes from shown ones, words and path."""
+    """The masked transformer: hidden first codes from shown ones, words and path."""
 
     name = "tokens"
 
@@ -174,7 +185,7 @@ class TokenStage:
         self.words = {word: i for i, word in enumerate(words)}
         self.network = TokenModel(config, len(words))
         self._coded, self._coded_val = coded, coded_val
-        by_version = train.weights()
+        by_version = train.weights
         weight = np.array([by_version[c.version] for c in coded])
         self._weights = weight / weight.sum()
 
@@ -194,22 +205,22 @@ class TokenStage:
 
     def _batch(self, pack: data.Pack, coded: Sequence[Tokens], draw: np.random.Generator, *, augment: bool) -> dict[str, Tensor]:
         config = self.config
-        n, levels = len(coded), config.levels
+        n = len(coded)
         # One longest window for a batch: short ones would be mostly padding beside long ones.
         longest = round(config.max_tokens * float(draw.choice(_WINDOWS))) if augment else config.max_tokens
-        codes = np.zeros((n, longest, levels), np.int64)
+        codes = np.zeros((n, longest), np.int64)
         hidden = np.zeros((n, longest), bool)
         valid = np.zeros((n, longest), bool)
         control = np.zeros((n, longest, 2 * CONTROLS), np.float32)
         words = np.full((n, config.max_words), len(self.words), np.int64)
         words_valid = np.zeros((n, config.max_words), bool)
         estimates = np.zeros((n, 1 + CONTROLS), np.float32)
-        level = np.zeros(n, np.int64)
         for row, c in enumerate(coded):
             version = pack.versions[c.version]
             length = _window_length(len(c.codes), longest, draw)
-            start = int(draw.integers(len(c.codes) - length + 1))
-            codes[row, :length] = c.codes[start : start + length]
+            # What people ask for begins where it begins: often from the clip's start.
+            start = 0 if draw.random() < 0.3 else int(draw.integers(len(c.codes) - length + 1))
+            codes[row, :length] = c.codes[start : start + length, 0]
             valid[row, :length] = True
             first = c.phase + STRIDE * start
             track = version.track[first : first + STRIDE * length]
@@ -224,45 +235,35 @@ class TokenStage:
             if not words_valid[row].any():
                 words_valid[row, 0] = True  # "no text"
             per_token = track.reshape(length, STRIDE, CONTROLS).mean(1)
+            if draw.random() < _STEADY:
+                per_token = np.broadcast_to(per_token.mean(0), per_token.shape)
             control[row, :length, :CONTROLS] = per_token * given
             control[row, :length, CONTROLS:] = given
             estimates[row] = [np.log(pack.clips[version.clip].seconds / version.speed), *track.mean(0)]
-            level[row] = 0 if draw.random() < 0.55 else draw.integers(1, levels)
-            if level[row] == 0:
-                hidden[row, :length] = _hide(length, draw)
+            hidden[row, :length] = _hide(length, draw)
         arrays = {
-            "codes": codes, "hidden": hidden, "level": level, "control": control, "valid": valid,
+            "codes": codes, "hidden": hidden, "control": control, "valid": valid,
             "words": words, "words_valid": words_valid, "estimates": estimates,
         }  # fmt: skip
         return {k: torch.tensor(v) for k, v in arrays.items()}
 
     def _score(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        level, codes, valid = batch["level"], batch["codes"], batch["valid"]
+        codes, hidden = batch["codes"], batch["hidden"]
         with torch.autocast("cpu", dtype=torch.bfloat16):
             scores, estimates = self.network(
-                codes, batch["hidden"], level, batch["control"], valid, batch["words"], batch["words_valid"]
+                codes, hidden, batch["control"], batch["valid"], batch["words"], batch["words_valid"]
             )
-        target = codes.gather(-1, level[:, None, None].expand(-1, codes.shape[1], 1))[..., 0]
-        asked = torch.where(level[:, None] == 0, batch["hidden"], valid)
-        each = functional.cross_entropy(
-            scores.float().transpose(1, 2), target, reduction="none", label_smoothing=0.1 if self.network.training else 0.0
-        )
-        right = (scores.argmax(-1) == target).float()
-        first = asked & (level == 0)[:, None]
-        later = asked & (level > 0)[:, None]
+        asked, target = scores[hidden].float(), codes[hidden]
+        loss = functional.cross_entropy(asked, target, label_smoothing=0.1 if self.network.training else 0.0)
+        right = (asked.argmax(-1) == target).float().mean()
         said = batch["words_valid"].sum(1) > 1
         guess = functional.smooth_l1_loss(estimates.float(), batch["estimates"], reduction="none").mean(-1)
         guess = (guess * said).sum() / said.sum().clamp(min=1)
-        base = (each * first).sum() / first.sum().clamp(min=1)
-        rest = (each * later).sum() / later.sum().clamp(min=1)
-        figures = {
-            "base": float(base.detach()), "base_right": float((right * first).sum() / first.sum().clamp(min=1)),
-            "rest": float(rest.detach()), "rest_right": float((right * later).sum() / later.sum().clamp(min=1)),
-            "estimate": float(guess.detach()),
-        }  # fmt: skip
-        return base + rest + 0.2 * guess, figures
+        figures = {"codes": float(loss.detach()), "right": float(right), "estimate": float(guess.detach())}
+        return loss + 0.2 * guess, figures
 
 
+_STEADY = 0.5  # how often a path is told as what it comes to: people say where to, not how from step to step
 _WINDOWS = (0.4, 0.7, 1.0)  # of the longest
 
 
@@ -313,14 +314,9 @@ class RefinerStage:
         self.steps, self.learning_rate, self.averaging = config.refiner_steps, config.learning_rate, 0.99
         self.network = Refiner(config)
         self.body = Body()
-        lengths = np.array([len(v) for v in train.versions])
-        self._fits = np.flatnonzero(lengths >= config.vq_frames)
-        weight = train.weights()[self._fits]
-        self._weights = weight / weight.sum()
 
     def loss(self, draw: np.random.Generator, step: int) -> tuple[Tensor, Mapping[str, float]]:
-        picked = draw.choice(self._fits, size=self.config.vq_batch // 2, p=self._weights)
-        features = torch.tensor(np.stack([window(self.train.versions[i].features, self.config.vq_frames, draw) for i in picked]))
+        features = torch.tensor(windows(self.train, self.config.vq_frames, self.config.vq_batch // 2, draw))
         with torch.no_grad():
             coded, _ = self.vq.through(features, int(draw.integers(2, self.config.levels + 1)))
         seen = torch.cat([features[::2], coded[1::2]])

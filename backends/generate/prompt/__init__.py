@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from .actions import ACTIONS, Action, Kind
-from .explain import explain, known_actions
+from .explain import explain, explain_retrieved, known_actions
 from .parse import MAX_CHARACTERS, MAX_SEGMENTS, read_prompt
 from .words import canonical, is_neutral
 
@@ -16,6 +16,7 @@ __all__ = [
     "Kind",
     "canonical",
     "explain",
+    "explain_retrieved",
     "is_neutral",
     "known_actions",
     "read_prompt",

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A timeline in words, for people: what was understood, when it happens, and which words were not used."""
+"""What came of a prompt in words, for people: what was understood, when it happens, which words were not used, and what of the
+motion is none of the model's own."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from math import degrees
+from typing import Any
 
 from ..timeline import Control, Segment, Timeline
 from .actions import ACTIONS
@@ -31,6 +33,14 @@ def explain(timeline: Timeline) -> str:
     else:
         lines.append("Every word was understood.")
     return "\n".join(lines)
+
+
+def explain_retrieved(found: Sequence[Mapping[str, Any]]) -> str:
+    """Of `retrieved` in a generated motion's record: which stretches are training clips. Empty where none is."""
+    parts = []
+    for piece in found:
+        parts.append(f"{piece['start']:.1f}–{piece['start'] + piece['seconds']:.1f} s is {piece['clip']}")
+    return f"Follows training clips rather than being new: {', '.join(parts)}." if parts else ""
 
 
 def _said(segment: Segment) -> str:

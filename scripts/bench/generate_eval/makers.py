@@ -25,7 +25,7 @@ class Made:
     seed: int
     track: Track | None  # None: refused
     error: str = ""  # code of the refusal
-    source: str = ""  # the clip it is, where it is one
+    source: str = ""  # the clip it is, or that it follows for two seconds or more and says so
 
 
 _SEEDS = 10  # answers that differ
@@ -51,7 +51,8 @@ class Model:
             generated = self._generator.generate(prompt, GenerateOptions(seconds=seconds, seed=seed))
         except MotionQueueError as error:
             return Made(prompt=prompt, seed=seed, track=None, error=error.code)
-        return Made(prompt=prompt, seed=seed, track=track(generated.motion))
+        retrieved = max(generated.report.retrieved, key=lambda found: found.seconds, default=None)
+        return Made(prompt=prompt, seed=seed, track=track(generated.motion), source=retrieved.clip if retrieved else "")
 
 
 class Retrieval:

@@ -69,7 +69,7 @@ def test_other_files_are_damaged(tmp_path: Path, content: bytes) -> None:
 
 def test_weights_of_another_model_or_version_are_foreign(weights: Path) -> None:
     refused(with_header(weights, __metadata__={"format": "pt"}), "weights_foreign")
-    refused(write_weights(weights, metadata={"format": "2"}), "weights_foreign")
+    refused(write_weights(weights, metadata={"format": "3"}), "weights_foreign")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,8 @@ def test_weights_of_another_model_or_version_are_foreign(weights: Path) -> None:
         {"words": '{"a": 1}'},
         {"words": "[1]"},
         {"words": '["walk"]'},
+        {"clips": '["walk_a"]'},
+        {"clips": "7"},
     ],
 )
 def test_a_description_that_cannot_be_is_damaged(tmp_path: Path, metadata: dict[str, str]) -> None:
@@ -107,6 +109,21 @@ def test_numbers_that_are_none_are_damaged(weights: Path) -> None:
     raw[-4:] = struct.pack("<f", float("nan"))
     weights.write_bytes(raw)
     refused(weights, "weights_damaged")
+
+
+def test_examples_that_cannot_be_are_damaged(weights: Path) -> None:
+    raw = weights.read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    entries = json.loads(raw[8 : 8 + length])
+    for name, number in (("examples.codes", 16), ("examples.codes", -1), ("examples.runs", 2), ("examples.clips", 9)):
+        start = 8 + length + entries[name]["data_offsets"][0]
+        weights.write_bytes(raw[:start] + struct.pack("<h", number) + raw[start + 2 :])
+        refused(weights, "weights_damaged")
+    start = 8 + length + entries["examples.runs"]["data_offsets"][0]
+    weights.write_bytes(raw[:start] + struct.pack("<h", 1) + raw[start + 2 :])  # the first token after the others
+    refused(weights, "weights_damaged")
+    weights.write_bytes(raw)
+    refused(with_header(weights, **{"examples.runs": entries["norm.mean"]}), "weights_damaged")
 
 
 def test_a_header_is_read_once_and_again_when_the_file_changes(weights: Path) -> None:

@@ -25,6 +25,7 @@ CONFIG: Mapping[str, int] = {
     "max_words": 16, "max_tokens": 48, "refiner_width": 8,
 }  # fmt: skip
 WORDS = tuple(sorted({*ACTIONS, "forward", "backward", "left", "right", "slow", "quick", "circle", "hand", "arm"}))
+CLIPS = ("walk_a", "run_a")
 _KINEMATIC = 6 * rep.JOINTS
 _CONTROLS = 3
 
@@ -34,13 +35,14 @@ def write_weights(
 ) -> Path:
     """The file at `path`. `metadata` replaces what stands in the header."""
     draw = np.random.default_rng(seed)
-    tensors = {name: _numbers(name, shape, draw) for name, shape in shapes(len(words))}
+    tensors = _examples(draw) | {name: _numbers(name, shape, draw) for name, shape in shapes(len(words))}
     c = CONFIG
     described = {
         "format": FORMAT,
         "config": json.dumps({"name": "random", **c}),
         "words": json.dumps(list(words)),
         "actions": json.dumps(["walk", "run"]),
+        "clips": json.dumps(list(CLIPS)),
         **(metadata or {}),
     }
     header: dict[str, Any] = {"__metadata__": described}
@@ -48,7 +50,7 @@ def write_weights(
     for name, values in tensors.items():
         raw = values.tobytes()
         header[name] = {
-            "dtype": {2: "F16", 4: "F32"}[values.itemsize],
+            "dtype": {"<f2": "F16", "<f4": "F32", "<i2": "I16"}[values.dtype.str],
             "shape": list(values.shape),
             "data_offsets": [len(data), len(data) + len(raw)],
         }
@@ -82,21 +84,28 @@ def shapes(words: int) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield from _block(f"tokens.text.blocks.{i}", text=False)
     yield from _norm("tokens.text.norm", w)
     yield from _linear("tokens.text.estimate", w, 1 + _CONTROLS)
-    yield "tokens.codes", (c["levels"], c["codes"], w)
+    yield "tokens.codes", (c["codes"], w)
     yield "tokens.hidden", (w,)
-    yield "tokens.level", (c["levels"], w)
     yield from _linear("tokens.control", 2 * _CONTROLS, w)
     yield "tokens.distance.weight", (c["heads"], 2 * c["max_tokens"] + 1)
     for i in range(c["layers"]):
         yield from _block(f"tokens.blocks.{i}", text=True)
     yield from _norm("tokens.norm", w)
-    yield "tokens.heads", (c["levels"], w, c["codes"])
-    yield "tokens.bias", (c["levels"], c["codes"])
+    yield from _linear("tokens.head", w, c["codes"])
     yield from _conv("refiner.inward", features + _KINEMATIC, c["refiner_width"], 5)
     yield from _residuals("refiner.blocks", c["refiner_width"], 3)
     yield from _conv("refiner.outward", c["refiner_width"], 2, 5)
     for name, size in (("mean", features), ("std", features), ("kinematic_mean", _KINEMATIC), ("kinematic_std", _KINEMATIC)):
         yield f"norm.{name}", (size,)
+
+
+def _examples(draw: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Codes of two clips, thirty tokens each."""
+    return {
+        "examples.codes": draw.integers(0, CONFIG["codes"], size=(60, CONFIG["levels"])).astype("<i2"),
+        "examples.runs": np.repeat(np.arange(2), 30).astype("<i2"),
+        "examples.clips": np.arange(2).astype("<i2"),
+    }
 
 
 def _numbers(name: str, shape: tuple[int, ...], draw: np.random.Generator) -> NDArray[Any]:

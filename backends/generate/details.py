@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chooses the further codes of a motion whose first ones are there, by example: from training motion that went on alike.
+
+The first code of four frames says what the body does, the further ones how exactly. What they are is nearly chance, but they
+must fit each other from moment to moment; so they are taken from where the same first code stood between like neighbours, in
+pieces as long as possible (unit selection, as in speech synthesis: Hunt and Black 1996). Which clip each comes from is kept:
+a motion that follows one clip for long is that clip again, and is said to be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .network import Floats, Ints, Networks
+
+_REACH = 3  # tokens on either side that are compared
+_NEARNESS = np.array([0.35, 0.6, 1.0, 0.0, 1.0, 0.6, 0.35], np.float32)  # how much each of them counts; the first code is equal
+_CANDIDATES = 24
+_CUT = 0.6  # what leaving a piece costs, in units of the codebook's usual distance
+_JUMP = 1.0  # how much the difference of what should come next to what comes counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    codes: Ints  # [T, levels]
+    sources: Ints  # [T] places among the examples
+    cost: float  # mean over the tokens
+
+
+class Examples:
+    """The codes of the training motion, as they stand in the weights."""
+
+    def __init__(self, codes: Ints, runs: Ints, clips: tuple[str, ...], clip_of_run: Ints, books: Floats) -> None:
+        """codes [M, levels]; runs [M], not falling: what belongs together; clips: names; clip_of_run [runs];
+        books [levels, codes, D]."""
+        self._codes, self._runs = codes, runs
+        self._clips, self._clip_of_run = clips, clip_of_run
+        self._books = books
+        first = books[0]
+        squares = (first * first).sum(-1)
+        apart = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2.0 * first @ first.T, 0.0))
+        self._scale = float(np.median(apart)) or 1.0
+        self._apart = (apart / self._scale).astype(np.float32)
+        self._order = np.argsort(codes[:, 0], kind="stable")
+        self._bounds = np.searchsorted(codes[self._order, 0], np.arange(len(first) + 1))
+        at = np.arange(len(codes))[:, None] + np.arange(-_REACH, _REACH + 1)
+        inside = (at >= 0) & (at < len(codes))
+        at = np.clip(at, 0, len(codes) - 1)
+        inside &= runs[at] == runs[:, None]
+        self._around = np.where(inside, codes[at, 0], -1)  # [M, 7]
+        # A first code that no example has is taken for the nearest that one has.
+        used = np.flatnonzero(np.diff(self._bounds))
+        self._stand_in = used[np.argmin(self._apart[:, used], axis=1)]
+
+    @classmethod
+    def of(cls, networks: Networks) -> Examples:
+        """The examples in the networks' weights."""
+        stored = networks.examples
+        return cls(stored.codes, stored.runs, stored.clips, stored.clip_of_run, networks.codebooks)
+
+    def choose(self, first: Ints, before: int | None = None) -> Chosen:
+        """All codes for the first codes [T]. `before`: the place that the token before them was taken from."""
+        length = len(first)
+        first = self._stand_in[first]
+        places: list[Ints] = []
+        back: list[NDArray[np.intp]] = []
+        total = np.zeros(1, np.float32)
+        previous = np.array([-1 if before is None else before])
+        for t in range(length):
+            found, cost = self._alike(first, t)
+            step = total[:, None] + self._transition(previous, found)
+            best = np.argmin(step, axis=0)
+            total = step[best, np.arange(len(found))] + cost
+            places.append(found)
+            back.append(best)
+            previous = found
+        at = int(np.argmin(total))
+        mean = float(total[at]) / max(length, 1)
+        sources = np.empty(length, np.int64)
+        for t in range(length - 1, -1, -1):
+            sources[t] = places[t][at]
+            at = int(back[t][at])
+        return Chosen(codes=self._codes[sources].astype(np.int64), sources=sources, cost=mean)
+
+    def pieces(self, sources: Ints) -> list[tuple[str, int, int]]:
+        """(clip, first token, tokens) of what was taken in one piece, in order."""
+        cuts = np.flatnonzero((np.diff(sources) != 1) | (np.diff(self._runs[sources]) != 0)) + 1
+        edges = [0, *cuts.tolist(), len(sources)]
+        return [(self._clips[int(self._clip_of_run[self._runs[sources[a]]])], a, b - a) for a, b in pairwise(edges)]
+
+    def _alike(self, first: Ints, t: int) -> tuple[Ints, Floats]:
+        """The places whose surroundings are most like those of token `t`, and how unlike they are."""
+        code = int(first[t])
+        found = self._order[self._bounds[code] : self._bounds[code + 1]]
+        at = t + np.arange(-_REACH, _REACH + 1)
+        known = (at >= 0) & (at < len(first))
+        around = self._around[found]
+        unlike = self._apart[np.maximum(around, 0), first[np.clip(at, 0, len(first) - 1)]]
+        # Beyond the end of a clip nothing is known: as unlike as anything.
+        cost = (np.where(around >= 0, unlike, 1.0) * np.where(known, _NEARNESS, 0.0)).sum(axis=1)
+        cost = (cost / np.maximum(_NEARNESS[known].sum(), 1e-6)).astype(np.float32)
+        if len(found) > _CANDIDATES:
+            kept = np.argpartition(cost, _CANDIDATES)[:_CANDIDATES]
+            found, cost = found[kept], cost[kept]
+        return found, cost
+
+    def _transition(self, before: Ints, after: Ints) -> Floats:
+        """[B, A]: 0 where the one is followed by the other in a clip, else by how unlike what followed was."""
+        if before[0] < 0:
+            return np.zeros((1, len(after)), np.float32)
+        following = np.minimum(before + 1, len(self._codes) - 1)
+        goes_on = self._runs[following] == self._runs[before]
+        a, b = self._vectors(np.where(goes_on, following, before)), self._vectors(after)
+        unlike = np.linalg.norm(a[:, None] - b[None], axis=-1) / self._scale
+        cost = _CUT + _JUMP * unlike
+        same = (following[:, None] == after[None]) & goes_on[:, None]
+        return np.where(same, 0.0, cost).astype(np.float32)
+
+    def _vectors(self, places: Ints) -> Floats:
+        codes = self._codes[places]
+        out: Floats = sum(self._books[level][codes[:, level]] for level in range(codes.shape[1]))
+        return out
