@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...motion.clean import CleanReport, clean, foot_contacts
+from ...motion.footlock import LockOptions
 from ...motion.humanoid import JointMap, find_joints
 from ...motion.legs import find_legs
 from ...motion.skeleton import Motion
@@ -30,6 +31,7 @@ from .timeline import Timeline
 from .weights import read_weights
 
 _CONTEXT = 10  # tokens of what came before that a new window is shown
+_LOCK = LockOptions(blend=0.05)  # shorter than for captured clips: what is generated is smoother than they are
 _RETRIEVED = 2.0  # seconds: who follows one training clip for as long shows that clip
 _STEERED = np.array([0.3, 0.4, 0.7])  # how much a path is bent at most: metres a second to the side, forward; radians a second
 _STEER_EASE = 6.0  # frames
@@ -131,7 +133,9 @@ class Generator:
         legs = find_legs(raw, self._joints, up=1)
         # Where the model says that a foot stands, it does, even if it hovers a little or slides.
         stands = foot_contacts(raw, legs, metre=100.0) | (features[:, rep.CONTACTS].reshape(-1, 2, 2) > 0.5)
-        cleaned = clean(raw, self._joints, metre=100.0, up=1, foot_lock=options.foot_lock, contacts=stands, legs=legs)
+        cleaned = clean(
+            raw, self._joints, metre=100.0, up=1, foot_lock=options.foot_lock, contacts=stands, legs=legs, options=_LOCK
+        )
         if options.edits:
             tell(0.97, "Editing")
         motion = apply(cleaned.motion, options.edits, self._joints)
