@@ -49,7 +49,12 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         motion = resample(motion, options.fps)
     context.progress(_MADE, "Writing the motion")
     Path(arguments["target"]).write_bytes(write_bvh(motion))
-    data: dict[str, Any] = {**report_json(made), "frames": len(motion), "fps": options.fps or made.motion.fps, "joints": len(motion.skeleton)}
+    data: dict[str, Any] = {
+        **report_json(made),
+        "frames": len(motion),
+        "fps": options.fps or made.motion.fps,
+        "joints": len(motion.skeleton),
+    }
     context.log("info", f"Made {data['frames']} frames with seed {asked.seed} on {generator.where}.")
     if made.timeline.unmatched:
         context.log("warning", f"Not used, because the model does not know it: {', '.join(made.timeline.unmatched)}.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chooses the further codes of a motion whose first ones are there, by example: from training motion that went on alike.
+"""What the codes of the training motion tell: which first codes go with which words, and which further codes with which first.
 
 The first code of four frames says what the body does, the further ones how exactly. What they are is nearly chance, but they
 must fit each other from moment to moment; so they are taken from where the same first code stood between like neighbours, in
@@ -9,6 +9,7 @@ a motion that follows one clip for long is that clip again, and is said to be.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,6 +22,9 @@ _REACH = 3  # tokens on either side that are compared
 _NEARNESS = np.array([0.35, 0.6, 1.0, 0.0, 1.0, 0.6, 0.35], np.float32)  # how much each of them counts; the first code is equal
 _CANDIDATES = 24
 _CUT = 0.6  # what leaving a piece costs, in units of the codebook's usual distance
+_ALIKE = 0.9  # of the best caption's fit: captions that fit about as well
+_NEAR = 0.35  # codes that are nearer than about this, in units of the usual distance, stand for each other
+_LEAN_MOST = 3.0  # log of how much likelier or less likely words can make a code at most
 _JUMP = 1.0  # how much the difference of what should come next to what comes counts
 
 
@@ -34,12 +38,16 @@ class Chosen:
 class Examples:
     """The codes of the training motion, as they stand in the weights."""
 
-    def __init__(self, codes: Ints, runs: Ints, clips: tuple[str, ...], clip_of_run: Ints, books: Floats) -> None:
+    def __init__(self, codes: Ints, runs: Ints, clips: tuple[str, ...], clip_of_run: Ints, words: Ints, books: Floats) -> None:
         """codes [M, levels]; runs [M], not falling: what belongs together; clips: names; clip_of_run [runs];
-        books [levels, codes, D]."""
+        words [runs, most]: indices of those in the captions, -1 for none; books [levels, codes, D]."""
         self._codes, self._runs = codes, runs
         self._clips, self._clip_of_run = clips, clip_of_run
         self._books = books
+        self._said = np.zeros((len(clip_of_run), int(words.max(initial=0)) + 2), np.float32)
+        np.put_along_axis(self._said, words, 1.0, axis=1)  # what is -1 goes into the last column, which is no word
+        self._said[:, -1] = 0.0
+        self._rarity = np.log(1.0 + len(self._said) / (1.0 + self._said.sum(axis=0))).astype(np.float32)
         first = books[0]
         squares = (first * first).sum(-1)
         apart = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2.0 * first @ first.T, 0.0))
@@ -60,7 +68,26 @@ class Examples:
     def of(cls, networks: Networks) -> Examples:
         """The examples in the networks' weights."""
         stored = networks.examples
-        return cls(stored.codes, stored.runs, stored.clips, stored.clip_of_run, networks.codebooks)
+        return cls(stored.codes, stored.runs, stored.clips, stored.clip_of_run, stored.words, networks.codebooks)
+
+    def leaning(self, words: Collection[int]) -> Floats:
+        """How much likelier each first code [codes] is in clips whose captions are like these words than in all: logs."""
+        asked = np.zeros(self._said.shape[1], np.float32)
+        asked[[w for w in words if w < len(asked) - 1]] = 1.0
+        both = (self._said * asked) @ self._rarity
+        fit = both / np.maximum(np.maximum(self._said, asked) @ self._rarity, 1e-6)
+        best = float(fit.max())
+        everywhere = np.bincount(self._codes[:, 0], minlength=len(self._apart)).astype(np.float32)
+        if best <= 0.0:
+            return np.zeros_like(everywhere)
+        alike = fit[self._runs] >= _ALIKE * best
+        # Clips count alike, whatever their length.
+        length = np.bincount(self._runs, minlength=len(self._said))
+        there = np.bincount(self._codes[alike, 0], weights=1.0 / length[self._runs[alike]], minlength=len(self._apart))
+        near = np.exp(-((self._apart / _NEAR) ** 2))
+        ratio = (near @ there / there.sum()) / (near @ everywhere / everywhere.sum())
+        out: Floats = np.clip(np.log(np.maximum(ratio, 1e-9)), -_LEAN_MOST, _LEAN_MOST).astype(np.float32)
+        return out
 
     def choose(self, first: Ints, before: int | None = None) -> Chosen:
         """All codes for the first codes [T]. `before`: the place that the token before them was taken from."""

@@ -178,6 +178,7 @@ class Generator:
                 plan.control[first:stop],
                 codes[first:stop, 0],
                 is_known,
+                self._examples.leaning([self._networks.words[w] for w in part.segment.words]),
                 options.sampling,
                 draw,
                 step,

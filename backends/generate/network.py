@@ -49,6 +49,7 @@ class Stored:
     runs: Ints  # [M], not falling: the tokens of one reading of one clip have one number
     clip_of_run: Ints  # [runs]
     clips: tuple[str, ...]  # names
+    words: Ints  # [runs, most] indices of the words of their captions, -1 where there are no more
 
 
 class Networks:
@@ -66,6 +67,7 @@ class Networks:
             runs=weights.tensors["examples.runs"].astype(np.int64),
             clip_of_run=weights.tensors["examples.clips"].astype(np.int64),
             clips=weights.clips,
+            words=weights.tensors["examples.words"].astype(np.int64),
         )
         self._distance: dict[tuple[str, int], Tensor] = {}
 

@@ -24,6 +24,7 @@ class Sampling:
 
     steps: int = 10  # passes for the first level
     guidance: float = 2.0  # 1: as the model says; more: closer to the text, less varied
+    leaning: float = 0.5  # how much heed is paid to which codes the words' own clips have
     temperature: float = 1.0
     candidates: int = 2  # drawn at once; the caller keeps the best
 
@@ -40,11 +41,13 @@ def draw_window(
     control: Floats,
     known: Ints,
     is_known: NDArray[np.bool_],
+    leaning: Floats,
     sampling: Sampling,
     draw: np.random.Generator,
     step: Step,
 ) -> Drawn:
-    """Fill one window of T tokens. control [T, 6] (values, then which are given), known [T], is_known [T]."""
+    """Fill one window of T tokens. control [T, 6] (values, then which are given), known [T], is_known [T]; leaning [codes]: logs
+    of how much likelier the words make each code."""
     n, length = sampling.candidates, len(known)
     text, _ = networks.text([words] * n + [()] * n)
     # The path is told to both: guidance would otherwise exaggerate it, and half a turn would become a whole one.
@@ -57,7 +60,7 @@ def draw_window(
         step()
         scores = networks.scores(np.concatenate([codes, codes]), np.concatenate([hidden, hidden]), told, text)
         with_text, without = scores[:n], scores[n:]
-        guided = without + sampling.guidance * (with_text - without)
+        guided = without + sampling.guidance * (with_text - without) + sampling.leaning * leaning
         chosen, likely = _choose(guided, sampling.temperature, draw)
         ratio = _log_likely(with_text, chosen) - _log_likely(without, chosen)
         codes = np.where(hidden, chosen, codes)

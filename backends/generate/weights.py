@@ -89,14 +89,18 @@ def _check_shapes(path: Path, header: Header, tensors: Mapping[str, NDArray[Any]
         found = tensors.get(name)
         if found is None or found.shape != shape:
             raise damaged(path, f"{name!r} should have the shape {shape}, and has {None if found is None else found.shape}")
+    runs = len(tensors.get("examples.clips", ()))
     limits = {
-        "examples.codes": c.codes,
-        "examples.runs": len(tensors.get("examples.clips", ())),
-        "examples.clips": len(header.clips),
+        "examples.codes": (0, c.codes),
+        "examples.runs": (0, runs),
+        "examples.clips": (0, len(header.clips)),
+        "examples.words": (-1, len(header.words)),
     }
-    for name, limit in limits.items():
+    for name, (least, limit) in limits.items():
         found = tensors.get(name)
-        if found is None or found.dtype != _TYPES["I16"] or found.min() < 0 or found.max() >= limit:
-            raise damaged(path, f"{name!r} should have whole numbers from 0 to {limit - 1}")
+        if found is None or found.dtype != _TYPES["I16"] or found.min() < least or found.max() >= limit:
+            raise damaged(path, f"{name!r} should have whole numbers from {least} to {limit - 1}")
+    if tensors["examples.words"].ndim != 2 or len(tensors["examples.words"]) != runs:
+        raise damaged(path, f"'examples.words' should have {runs} rows")
     if (np.diff(tensors["examples.runs"].astype(np.int64)) < 0).any():
         raise damaged(path, "its examples are not in order")

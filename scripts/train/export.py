@@ -42,7 +42,7 @@ def write(
     half = {key: value.detach().to(torch.float16).contiguous() for key, value in tensors.items()}
     for key in ("mean", "std", "kinematic_mean", "kinematic_std"):
         half[f"norm.{key}"] = getattr(norm, key).detach().to(torch.float32).contiguous()
-    half |= _examples(training, coded)
+    half |= _examples(training, coded, words)
     known = sorted({tag for clip in training.clips for tag in clip.tags})
     part = path.with_suffix(".part")
     metadata = {
@@ -56,13 +56,24 @@ def write(
     part.replace(path)
 
 
-def _examples(training: data.Pack, coded: Sequence[Tokens]) -> dict[str, torch.Tensor]:
-    """All codes of the clips at their own speed, mirrored too, from two phases: what the further codes are chosen from."""
+def _examples(training: data.Pack, coded: Sequence[Tokens], words: Sequence[str]) -> dict[str, torch.Tensor]:
+    """All codes of the clips at their own speed, mirrored too, from two phases, with the words of their captions: what the
+    further codes are chosen from, and what shows which first codes go with which words."""
     kept = [c for c in coded if training.versions[c.version].speed == 1.0 and c.phase in _EXAMPLE_PHASES]
+    index = {word: number for number, word in enumerate(words)}
+    said = []
+    for c in kept:
+        version = training.versions[c.version]
+        captions = data.whole_captions(training.clips[version.clip], mirrored=version.mirrored, speed=1.0)
+        said.append(sorted({index[word] for caption in captions for word in caption if word in index}))
+    padded = np.full((len(kept), max(map(len, said))), -1, np.int16)
+    for row, known in zip(padded, said, strict=True):
+        row[: len(known)] = known
     return {
         "examples.codes": torch.tensor(np.concatenate([c.codes for c in kept]).astype(np.int16)),
         "examples.runs": torch.tensor(np.repeat(np.arange(len(kept)), [len(c.codes) for c in kept]).astype(np.int16)),
         "examples.clips": torch.tensor(np.array([training.versions[c.version].clip for c in kept], np.int16)),
+        "examples.words": torch.tensor(padded),
     }
 
 

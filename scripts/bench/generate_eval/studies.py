@@ -344,7 +344,9 @@ def _tell_nearest(results: Results, report: Report) -> None:
         report.add(f"{name}: nearest clip, least", min(overall), "cm", note=f"closest two seconds {closest:.1f} cm")
         if name == "generator":
             closer = [bool(source) for value, source in zip(overall, group.sources, strict=True) if value < real]
-            note = f"of {len(overall)}; nearer than {real:.1f} cm: {len(closer)}, of which {sum(closer)} are reported as retrieved"
+            note = (
+                f"of {len(overall)}; nearer than {real:.1f} cm: {len(closer)}, of which {sum(closer)} are reported as retrieved"
+            )
             report.add(
                 "generator: clips nearer to training than real ones are to each other, and not reported as retrieved",
                 len(closer) - sum(closer), "clips", target=0, note=note,

@@ -22,7 +22,8 @@ def bank(*clips: list[int], seed: int = 0) -> Examples:
     books[0, :, 0] = np.arange(_CODES)  # codes whose numbers are near look alike
     books[1:] = draw.normal(size=(_LEVELS - 1, _CODES, 2)) * 0.01
     names = tuple(f"clip{number}" for number in range(len(clips)))
-    return Examples(np.array(rows), runs, names, np.arange(len(clips)), books.astype(np.float32))
+    words = np.stack([np.arange(len(clips)), np.full(len(clips), -1)], axis=1)  # a clip's word is its number
+    return Examples(np.array(rows), runs, names, np.arange(len(clips)), words, books.astype(np.float32))
 
 
 def test_the_first_codes_of_a_clip_bring_the_clip_back() -> None:
@@ -50,6 +51,14 @@ def test_what_came_before_is_gone_on_with() -> None:
 def test_a_code_that_no_clip_has_is_taken_for_the_nearest() -> None:
     examples = bank([1, 2, 3, 8])
     assert examples.choose(np.array([1, 2, 3, 11])).codes[:, 0].tolist() == [1, 2, 3, 8]
+
+
+def test_words_lean_to_the_codes_of_their_clips() -> None:
+    examples = bank([1, 2, 3, 4], [8, 9, 10, 11], [8, 9, 10, 11])
+    leaning = examples.leaning([0])
+    assert leaning[[1, 2, 3, 4]].min() > 0.3 and leaning[[8, 9, 10, 11]].max() < -1.0
+    assert examples.leaning([1])[[8, 9]].min() > 0.0 > examples.leaning([1])[[1, 2, 3, 4]].max()
+    assert not examples.leaning([7]).any() and not examples.leaning([]).any()
 
 
 @given(st.lists(st.integers(0, _CODES - 1), min_size=1, max_size=40), st.integers(0, 5))

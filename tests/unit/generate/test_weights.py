@@ -115,7 +115,13 @@ def test_examples_that_cannot_be_are_damaged(weights: Path) -> None:
     raw = weights.read_bytes()
     (length,) = struct.unpack("<Q", raw[:8])
     entries = json.loads(raw[8 : 8 + length])
-    for name, number in (("examples.codes", 16), ("examples.codes", -1), ("examples.runs", 2), ("examples.clips", 9)):
+    for name, number in (
+        ("examples.codes", 16),
+        ("examples.codes", -1),
+        ("examples.runs", 2),
+        ("examples.clips", 9),
+        ("examples.words", 999),
+    ):
         start = 8 + length + entries[name]["data_offsets"][0]
         weights.write_bytes(raw[:start] + struct.pack("<h", number) + raw[start + 2 :])
         refused(weights, "weights_damaged")

@@ -105,6 +105,7 @@ def _examples(draw: np.random.Generator) -> dict[str, NDArray[Any]]:
         "examples.codes": draw.integers(0, CONFIG["codes"], size=(60, CONFIG["levels"])).astype("<i2"),
         "examples.runs": np.repeat(np.arange(2), 30).astype("<i2"),
         "examples.clips": np.arange(2).astype("<i2"),
+        "examples.words": np.array([[0, 1, -1], [2, -1, -1]], "<i2"),
     }
 
 
