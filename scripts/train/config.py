@@ -50,7 +50,7 @@ class Config:
 CPU = Config(
     name="cpu",
     vq_width=256, vq_depth=2, code_width=128, codes=512, levels=5, vq_batch=48, vq_steps=4_500,
-    width=192, layers=5, text_layers=1, heads=4, hidden=768, batch=48, steps=10_000, dropout=0.12,
+    width=192, layers=5, text_layers=1, heads=4, hidden=768, batch=48, steps=8_000, dropout=0.12,
     refiner_width=128, refiner_steps=1_500,
 )  # fmt: skip
 GPU = Config(
