@@ -53,7 +53,7 @@ class MotionOptions:
     seed: int = 1
     variation: int = 0  # added to the seed: 0, 1, 2 … of one prompt differ
     guidance: float | None = None  # None: as the model was tuned; more: closer to the words, less varied
-    sampling_steps: int | None = None  # passes for the first level of codes; None: as the model was tuned
+    sampling_steps: int | None = None  # passes through the network; None: as the model was tuned
     model_device: ModelDevice = ModelDevice.NUMPY
     weights: str = ""  # path; empty: the shipped ones
     fps: float | None = None  # None: the model's own 30

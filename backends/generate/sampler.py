@@ -22,7 +22,7 @@ Step = Callable[[], None]  # called before each pass through the network; may ra
 class Sampling:
     """How codes are drawn."""
 
-    steps: int = 10  # passes for the first level
+    steps: int = 10  # passes through the network
     guidance: float = 2.0  # 1: as the model says; more: closer to the text, less varied
     leaning: float = 0.5  # how much heed is paid to which codes the words' own clips have
     temperature: float = 1.0

@@ -8,16 +8,19 @@ must not know what they test.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from . import exit_codes
 TESTS = bootstrap.ROOT / "tests"
 HANGING = 30 * 60.0  # seconds: a suite that takes longer hangs
 TEST_HANGING = 15 * 60  # seconds: a single test that takes longer hangs; it is ended with the stacks of all threads
+_SIDE_BY_SIDE = 2  # suites at once in continuous integration
 _IN_BLENDER = ("blender", "children")  # suites that run again in every further Blender module
 _INSTALLED = "installed"  # the suite for an installed Blender
 _TORCH = "train"  # the suite for a Python that has torch, which is too large to install for every run
@@ -45,7 +49,7 @@ _FURTHER = (
 
 @dataclass(slots=True)
 class _Tally:
-    """What all runs together came to."""
+    """What all runs together came to. Runs that go on side by side add to it one at a time, under `lock`."""
 
     passed: int = 0
     failed: int = 0
@@ -54,6 +58,7 @@ class _Tally:
     broken: list[str] = field(default_factory=list)  # runs that ended badly without a failed test
     absent: list[str] = field(default_factory=list)  # what continuous integration does not forgive
     seconds: dict[str, float] = field(default_factory=dict)  # run → how long it took
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def failures(self) -> int:
@@ -67,27 +72,31 @@ def test(args: Namespace) -> int:
     blender = _installed_blender(args.blender)
     paths = [Path(path).absolute() for path in args.paths] or _suites()
     ours = [path for path in paths if not {_INSTALLED, _TORCH} & set(path.parts)]
-    for name, chosen in [("the tests", ours)] if args.paths else [(path.name, [path]) for path in ours]:
-        if chosen:
-            _pytest(name, Path(sys.executable), chosen, options, tally, ci)
+    groups = [("the tests", ours)] if args.paths else [(path.name, [path]) for path in ours]
+    runs = [_Run(name=name, python=Path(sys.executable), paths=chosen) for name, chosen in groups if chosen]
     if not _has_module():
         _missing(tally, "tests in a Blender module", "this environment has no bpy", ci)
     if not args.paths:
         if ci:
-            _in_further_modules(options, tally)
+            runs += _in_further_modules(tally)
         else:
             tally.not_run["the other Blender versions"] = "only with --ci"
     theirs = [path for path in paths if _INSTALLED in path.parts]
     if theirs and blender:
-        _pytest(f"the zip in {blender}", Path(sys.executable), theirs, options, tally, ci, {INSTALLED_VARIABLE: blender})
+        name = f"the zip in {blender}"
+        runs.append(_Run(name=name, python=Path(sys.executable), paths=theirs, environment={INSTALLED_VARIABLE: blender}))
     elif theirs:
         _missing(tally, "the zip in an installed Blender", "none found; give --blender PATH", ci)
     learning = [path for path in paths if _TORCH in path.parts]
     torch = os.environ.get(TORCH_VARIABLE, "")
     if learning and torch:
-        _pytest("training", Path(torch), learning, options, tally, ci)
+        runs.append(_Run(name="training", python=Path(torch), paths=learning))
     elif learning:
         _missing(tally, "training", f"no Python with torch; name one in {TORCH_VARIABLE}", ci)
+    # Many tests wait for a child most of the time. In continuous integration, where nobody watches, two suites go on at once.
+    with ThreadPoolExecutor(_SIDE_BY_SIDE if ci else 1) as pool:
+        for done in [pool.submit(_pytest, run, options, tally, ci) for run in runs]:
+            done.result()
     print("\n".join(_end(tally, ci)), flush=True)
     return exit_codes.FAILED if tally.failures else exit_codes.OK
 
@@ -111,8 +120,8 @@ def _missing(tally: _Tally, what: str, why: str, ci: bool) -> None:
         tally.absent.append(what)
 
 
-def _in_further_modules(options: list[str], tally: _Tally) -> None:
-    """Run what concerns Blender in the module versions that this environment does not have."""
+def _in_further_modules(tally: _Tally) -> Iterator[_Run]:
+    """What concerns Blender, in the module versions that this environment does not have; they are set up here."""
     suites = [TESTS / name for name in _IN_BLENDER if any((TESTS / name).rglob("test_*.py"))]
     here = bootstrap.BLENDER_LOCKS.get(sys.version_info[:2], ("", ""))[0] if _has_module() else ""
     for folder, lock, version, name in _FURTHER:
@@ -131,7 +140,7 @@ def _in_further_modules(options: list[str], tally: _Tally) -> None:
             _missing(tally, name, f"could not be set up ({error.code})", True)
             continue
         tally.seconds[f"{name}, set up"] = time.monotonic() - started
-        _pytest(name, interpreter, suites, options, tally, True)
+        yield _Run(name=name, python=interpreter, paths=suites)
 
 
 def _pythons(version: tuple[int, int]) -> Iterator[Path]:
@@ -151,21 +160,32 @@ def _pythons(version: tuple[int, int]) -> Iterator[Path]:
             yield Path(candidate)
 
 
-def _pytest(
-    name: str, python: Path, paths: list[Path], options: list[str], tally: _Tally, ci: bool, more: dict[str, str] | None = None
-) -> None:
-    """One run of pytest in one interpreter, added to the tally."""
-    print(f"\n== {name} ({python}) ==", flush=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One pytest in one interpreter."""
+
+    name: str
+    python: Path
+    paths: list[Path]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def _pytest(run: _Run, options: list[str], tally: _Tally, ci: bool) -> None:
+    """Run it and add it to the tally. In continuous integration what it prints is shown once it is over: others run beside it."""
+    name = run.name
+    heading = f"\n== {name} ({run.python}) =="
+    if not ci:
+        print(heading, flush=True)
     started = time.monotonic()
     # CI: pytest would print whole values and files where it is set.
     hidden = ("PYTHONPATH", "PYTEST_ADDOPTS", "CI")
-    environment = {key: value for key, value in os.environ.items() if key not in hidden} | (more or {})
+    environment = {key: value for key, value in os.environ.items() if key not in hidden} | dict(run.environment)
     if ci:
         environment[CI_VARIABLE] = "1"
     with tempfile.TemporaryDirectory(prefix="motion-queue-test-") as folder:
-        report = Path(folder) / "report.xml"
+        report, output = Path(folder) / "report.xml", Path(folder) / "output.txt"
         command = [
-            str(python),
+            str(run.python),
             "-P",
             "-m",
             "pytest",
@@ -181,24 +201,36 @@ def _pytest(
             "--tb=short",
             "-q",
             "-rfEs",
+            *options,
+            *map(str, run.paths),
         ]
-        try:
-            code = subprocess.run(
-                [*command, *options, *map(str, paths)], env=environment, timeout=HANGING, check=False
-            ).returncode
-        except subprocess.TimeoutExpired:
-            tally.broken.append(f"{name} did not end within {HANGING / 60:.0f} minutes")
-            return
-        finally:
+        code: int | None = None
+        with output.open("w+", encoding="utf-8", errors="replace") as shown:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = subprocess.run(
+                    command,
+                    env=environment,
+                    timeout=HANGING,
+                    check=False,
+                    stdout=shown if ci else None,
+                    stderr=subprocess.STDOUT if ci else None,
+                ).returncode
+            shown.seek(0)
+            text = shown.read()
+        with tally.lock:
             tally.seconds[name] = time.monotonic() - started
-        if code == 5:  # pytest's "no tests were selected": a wish of the command line, no failure
-            return
-        if not report.exists():
-            tally.broken.append(f"{name} ended with code {code} without a report")
-            return
-        failed = _count(report, name, tally, ci)
-        if code not in (0, 1) or (code == 1 and not failed):
-            tally.broken.append(f"{name} ended with code {code}")
+            if ci:
+                print(heading, text, sep="\n", flush=True)
+            if code is None:
+                tally.broken.append(f"{name} did not end within {HANGING / 60:.0f} minutes")
+            elif code == 5:  # pytest's "no tests were selected": a wish of the command line, no failure
+                return
+            elif not report.exists():
+                tally.broken.append(f"{name} ended with code {code} without a report")
+            else:
+                failed = _count(report, name, tally, ci)
+                if code not in (0, 1) or (code == 1 and not failed):
+                    tally.broken.append(f"{name} ended with code {code}")
 
 
 def _count(report: Path, name: str, tally: _Tally, ci: bool) -> int:
