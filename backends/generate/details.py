@@ -23,9 +23,20 @@ _NEARNESS = np.array([0.35, 0.6, 1.0, 0.0, 1.0, 0.6, 0.35], np.float32)  # how m
 _CANDIDATES = 24
 _CUT = 0.6  # what leaving a piece costs, in units of the codebook's usual distance
 _ALIKE = 0.9  # of the best caption's fit: captions that fit about as well
+_RECOGNISED = 0.3  # the least fit of a caption that a motion is modelled on
+_KEPT, _PINNED = 0.25, 0.25  # share of its moments that are kept because most happens there, and of the others
 _NEAR = 0.35  # codes that are nearer than about this, in units of the usual distance, stand for each other
 _LEAN_MOST = 3.0  # log of how much likelier or less likely words can make a code at most
 _JUMP = 1.0  # how much the difference of what should come next to what comes counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchors:
+    """Moments of one training clip that a motion is held to."""
+
+    codes: Ints  # [T] first codes, where pinned
+    pinned: NDArray[np.bool_]  # [T]
+    clip: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +64,7 @@ class Examples:
         apart = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2.0 * first @ first.T, 0.0))
         self._scale = float(np.median(apart)) or 1.0
         self._apart = (apart / self._scale).astype(np.float32)
+        self._near = np.exp(-((self._apart / _NEAR) ** 2))
         self._order = np.argsort(codes[:, 0], kind="stable")
         self._bounds = np.searchsorted(codes[self._order, 0], np.arange(len(first) + 1))
         at = np.arange(len(codes))[:, None] + np.arange(-_REACH, _REACH + 1)
@@ -72,10 +84,7 @@ class Examples:
 
     def leaning(self, words: Collection[int]) -> Floats:
         """How much likelier each first code [codes] is in clips whose captions are like these words than in all: logs."""
-        asked = np.zeros(self._said.shape[1], np.float32)
-        asked[[w for w in words if w < len(asked) - 1]] = 1.0
-        both = (self._said * asked) @ self._rarity
-        fit = both / np.maximum(np.maximum(self._said, asked) @ self._rarity, 1e-6)
+        fit = self._fit(words)
         best = float(fit.max())
         everywhere = np.bincount(self._codes[:, 0], minlength=len(self._apart)).astype(np.float32)
         if best <= 0.0:
@@ -84,9 +93,50 @@ class Examples:
         # Clips count alike, whatever their length.
         length = np.bincount(self._runs, minlength=len(self._said))
         there = np.bincount(self._codes[alike, 0], weights=1.0 / length[self._runs[alike]], minlength=len(self._apart))
-        near = np.exp(-((self._apart / _NEAR) ** 2))
+        near = self._near
         ratio = (near @ there / there.sum()) / (near @ everywhere / everywhere.sum())
         out: Floats = np.clip(np.log(np.maximum(ratio, 1e-9)), -_LEAN_MOST, _LEAN_MOST).astype(np.float32)
+        return out
+
+    def anchors(self, words: Collection[int], length: int, draw: np.random.Generator, *, from_start: bool) -> Anchors | None:
+        """Moments, among `length` tokens, of a clip whose caption is like these words; None where there is none.
+
+        Of a longer clip those `length` tokens in which most happens, or, `from_start`, its first ones.
+        """
+        fit = self._fit(words)
+        best = float(fit.max())
+        if best < _RECOGNISED:
+            return None
+        runs = np.flatnonzero(fit >= _ALIKE * best)
+        begins, ends = np.searchsorted(self._runs, runs), np.searchsorted(self._runs, runs, side="right")
+        # A clip of about the length is neither cut nor left to hang.
+        weight = np.exp(-np.abs(np.log((ends - begins) / length))) ** 2
+        picked = int(draw.choice(len(runs), p=weight / weight.sum()))
+        begin, end = int(begins[picked]), int(ends[picked])
+        shown = min(end - begin, length)
+        clip = self._codes[begin:end, 0]
+        change = np.concatenate([self._apart[clip[:-1], clip[1:]], [0.0]])
+        if not from_start and end - begin > shown:
+            so_far = np.concatenate([[0.0], np.cumsum(change)])
+            skip = int(np.argmax(so_far[shown:] - so_far[:-shown]))
+            begin, clip, change = begin + skip, clip[skip:], change[skip:]
+        codes, pinned = np.zeros(length, np.int64), np.zeros(length, np.bool_)
+        codes[:shown] = clip[:shown]
+        # The moments in which most happens are what the action is; of the others some.
+        lively = np.convolve(change[:shown], np.ones(3), mode="same")
+        pinned[:shown] = lively > np.quantile(lively, 1.0 - _KEPT)
+        for block in range(0, shown, 2):
+            pinned[block : block + 2] |= draw.random() < _PINNED
+        pinned[0] = True
+        pinned[shown:] = False
+        return Anchors(codes=codes, pinned=pinned, clip=self._clips[int(self._clip_of_run[runs[picked]])])
+
+    def _fit(self, words: Collection[int]) -> Floats:
+        """How well the captions of each run [runs] fit: what they share with the words of what both say, rare words first."""
+        asked = np.zeros(self._said.shape[1], np.float32)
+        asked[[w for w in words if w < len(asked) - 1]] = 1.0
+        both = (self._said * asked) @ self._rarity
+        out: Floats = both / np.maximum(np.maximum(self._said, asked) @ self._rarity, 1e-6)
         return out
 
     def choose(self, first: Ints, before: int | None = None) -> Chosen:

@@ -25,12 +25,14 @@ from .edits import Edits, apply
 from .network import STRIDE, Floats, Ints, Networks
 from .ops import NumpyOps, Ops, TorchOps
 from .plan import TOKEN_SECONDS, Part, Plan, make_plan
+from .prompt import ACTIONS, Kind
 from .prompt.parse import read_prompt
 from .sampler import Drawn, Sampling, draw_window
 from .timeline import Timeline
 from .weights import read_weights
 
 _CONTEXT = 10  # tokens of what came before that a new window is shown
+_SEAM = 3  # tokens in which one part becomes the next
 _LOCK = LockOptions(blend=0.05)  # shorter than for captured clips: what is generated is smoother than they are
 _RETRIEVED = 2.0  # seconds: who follows one training clip for as long shows that clip
 _STEERED = np.array([0.3, 0.4, 0.7])  # how much a path is bent at most: metres a second to the side, forward; radians a second
@@ -51,11 +53,12 @@ class GenerateOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieved:
-    """A stretch of a motion that follows one training clip all along."""
+    """A stretch of a motion that follows one training clip, or was modelled on it."""
 
     clip: str
     start: float  # seconds
     seconds: float
+    share: float  # of its moments that are that clip's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,7 @@ class Generator:
         tell: Progress = progress or (lambda share, stage: None)
         timeline = self.read(prompt)
         plan = self.plan(timeline, options.seconds)
-        codes, sources, agreement = self._codes(plan, options, tell)
+        codes, retrieved, agreement = self._codes(plan, options, tell)
         tell(0.9, "Decoding")
         features = steered(self._features(codes), plan)
         path_error, turn_error = _errors(features, plan)
@@ -146,14 +149,14 @@ class Generator:
             agreement=agreement,
             path_error=path_error,
             turn_error=turn_error,
-            retrieved=self._retrieved(sources),
+            retrieved=retrieved,
             cleaning=cleaned.report,
         )
         return Generated(motion=motion, timeline=timeline, plan=plan, report=report)
 
-    def _codes(self, plan: Plan, options: GenerateOptions, tell: Progress) -> tuple[Ints, Ints, float]:
-        """Codes [T, levels] of the whole plan and which examples they are [T]: window by window, each shown the end of the one
-        before."""
+    def _codes(self, plan: Plan, options: GenerateOptions, tell: Progress) -> tuple[Ints, tuple[Retrieved, ...], float]:
+        """Codes [T, levels] of the whole plan, window by window, each shown the end of the one before; what of them is a training
+        clip; how much the words mattered."""
         draw = np.random.default_rng(options.seed)
         config = self._networks.config
         windows = [w for part in plan.parts for w in _windows(part, config.max_tokens)]
@@ -168,17 +171,30 @@ class Generator:
             tell(0.9 * done / total, f"Generating: step {done + 1} of {total}")
             done += 1
 
+        anchored: list[tuple[str, int, int]] = []
         for number, (part, start, stop) in enumerate(windows):
             done = number * each
             first = max(0, start - _CONTEXT)
             is_known = np.arange(first, stop) < start
+            known = codes[first:stop, 0].copy()
+            words = [self._networks.words[w] for w in part.segment.words]
+            action = ACTIONS[part.segment.action]
+            if action.brief and start == part.start:
+                anchors = self._examples.anchors(words, stop - start, draw, from_start=action.kind is Kind.POSTURE)
+                if anchors is not None:
+                    pinned = anchors.pinned.copy()
+                    if start:
+                        pinned[:_SEAM] = False  # room to come from what was before
+                    known[start - first :][pinned] = anchors.codes[pinned]
+                    is_known[start - first :] |= pinned
+                    anchored.append((anchors.clip, start, stop))
             drawn = draw_window(
                 self._networks,
                 part.segment.words,
                 plan.control[first:stop],
-                codes[first:stop, 0],
+                known,
                 is_known,
-                self._examples.leaning([self._networks.words[w] for w in part.segment.words]),
+                self._examples.leaning(words),
                 options.sampling,
                 draw,
                 step,
@@ -188,7 +204,7 @@ class Generator:
             best = self._best(drawn, chosen, plan.control[start:stop])
             codes[start:stop], sources[start:stop] = chosen[best].codes, chosen[best].sources
             agreement.append(float(drawn.agreement[best]))
-        return codes, sources, float(np.mean(agreement))
+        return codes, self._retrieved(sources, anchored), float(np.mean(agreement))
 
     def _best(self, drawn: Drawn, chosen: Sequence[Chosen], control: Floats) -> int:
         """The candidate that follows words and path best, and is most of a piece."""
@@ -197,11 +213,19 @@ class Generator:
         ]
         return int(np.argmin(cost))
 
-    def _retrieved(self, sources: Ints) -> tuple[Retrieved, ...]:
+    def _retrieved(self, sources: Ints, anchored: Sequence[tuple[str, int, int]]) -> tuple[Retrieved, ...]:
+        """The stretches that follow one clip all along for long, and those that were modelled on one."""
+        pieces = self._examples.pieces(sources)
+        found = [(clip, first, first + tokens) for clip, first, tokens in pieces if tokens * TOKEN_SECONDS >= _RETRIEVED]
+        of = np.concatenate([np.full(tokens, clip, dtype=object) for clip, _, tokens in pieces])
         return tuple(
-            Retrieved(clip=clip, start=first * TOKEN_SECONDS, seconds=tokens * TOKEN_SECONDS)
-            for clip, first, tokens in self._examples.pieces(sources)
-            if tokens * TOKEN_SECONDS >= _RETRIEVED
+            Retrieved(
+                clip=clip,
+                start=start * TOKEN_SECONDS,
+                seconds=(stop - start) * TOKEN_SECONDS,
+                share=float((of[start:stop] == clip).mean()),
+            )
+            for clip, start, stop in sorted({*found, *anchored}, key=lambda row: row[1:])
         )
 
     def _features(self, codes: Ints) -> Floats:
@@ -276,5 +300,8 @@ def report_json(generated: Generated) -> Mapping[str, Json]:
         "agreement": round(report.agreement, 4),
         "path_error": round(report.path_error, 4),
         "turn_error": round(report.turn_error, 4),
-        "retrieved": [{"clip": r.clip, "start": round(r.start, 3), "seconds": round(r.seconds, 3)} for r in report.retrieved],
+        "retrieved": [
+            {"clip": r.clip, "start": round(r.start, 3), "seconds": round(r.seconds, 3), "share": round(r.share, 3)}
+            for r in report.retrieved
+        ],
     }

@@ -24,7 +24,7 @@ class Sampling:
 
     steps: int = 10  # passes through the network
     guidance: float = 2.0  # 1: as the model says; more: closer to the text, less varied
-    leaning: float = 0.5  # how much heed is paid to which codes the words' own clips have
+    leaning: float = 1.0  # how much heed is paid to which codes the words' own clips have
     temperature: float = 1.0
     candidates: int = 2  # drawn at once; the caller keeps the best
 

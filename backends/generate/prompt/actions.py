@@ -23,6 +23,9 @@ class Kind(Enum):
     TRAVEL = 5  # goes from place to place
 
 
+_BRIEF = 4.2  # seconds
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One canonical word that a clause can be about."""
@@ -33,6 +36,11 @@ class Action:
     example: str  # a prompt that has it
     turns: bool = False  # "and turns left" is done at the same time
     on_top: bool = False  # an upper-body action that was, or can well be, done while walking
+
+    @property
+    def brief(self) -> bool:
+        """Whether it has a beginning, a moment and an end, rather than going on for as long as one likes."""
+        return self.kind in (Kind.BODY, Kind.POSTURE, Kind.UPPER) and self.seconds < _BRIEF
 
     @property
     def travels(self) -> bool:

@@ -39,8 +39,9 @@ def explain_retrieved(found: Sequence[Mapping[str, Any]]) -> str:
     """Of `retrieved` in a generated motion's record: which stretches are training clips. Empty where none is."""
     parts = []
     for piece in found:
-        parts.append(f"{piece['start']:.1f}–{piece['start'] + piece['seconds']:.1f} s is {piece['clip']}")
-    return f"Follows training clips rather than being new: {', '.join(parts)}." if parts else ""
+        end = piece["start"] + piece["seconds"]
+        parts.append(f"{piece['start']:.1f}–{end:.1f} s {piece['clip']} ({100 * piece['share']:.0f} %)")
+    return f"Follows training clips: {', '.join(parts)}." if parts else ""
 
 
 def _said(segment: Segment) -> str:

@@ -61,6 +61,22 @@ def test_words_lean_to_the_codes_of_their_clips() -> None:
     assert not examples.leaning([7]).any() and not examples.leaning([]).any()
 
 
+def test_anchors_are_moments_of_a_clip_that_the_words_fit() -> None:
+    clip = [1, 1, 1, 1, 9, 2, 8, 3, 1, 1, 1, 1]  # stands, does something, stands
+    examples = bank(clip, [5, 6, 7, 6, 5, 6])
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        whole = examples.anchors([0], 16, draw, from_start=False)
+        assert whole is not None and whole.clip == "clip0"
+        assert whole.codes[whole.pinned].tolist() == np.array([*clip, 0, 0, 0, 0])[whole.pinned].tolist()
+        assert whole.pinned[0] and not whole.pinned[12:].any()
+        lively = examples.anchors([0], 5, draw, from_start=False)
+        assert lively is not None and {9, 2, 8} <= set(lively.codes.tolist())
+        first = examples.anchors([0], 5, draw, from_start=True)
+        assert first is not None and first.codes.tolist() == clip[:5]
+    assert examples.anchors([7], 5, np.random.default_rng(0), from_start=False) is None
+
+
 @given(st.lists(st.integers(0, _CODES - 1), min_size=1, max_size=40), st.integers(0, 5))
 def test_any_first_codes_get_details_that_belong_to_them(first: list[int], seed: int) -> None:
     draw = np.random.default_rng(seed)
