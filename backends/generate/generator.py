@@ -36,6 +36,7 @@ _SEAM = 3  # tokens in which one part becomes the next
 _LOCK = LockOptions(blend=0.05)  # shorter than for captured clips: what is generated is smoother than they are
 _RETRIEVED = 2.0  # seconds: who follows one training clip for as long shows that clip
 _STEERED = np.array([0.3, 0.4, 0.7])  # how much a path is bent at most: metres a second to the side, forward; radians a second
+_SPEED_NEARLY, _TURN_NEARLY = 0.25, float(np.radians(25.0))  # metres a second, radians of a whole part
 _STEER_EASE = 6.0  # frames
 Progress = Callable[[float, str], None]  # share done 0–1, what is being done; may raise to stop
 
@@ -257,13 +258,19 @@ def made_path(features: Floats) -> Floats:
 
 
 def steered(features: Floats, plan: Plan) -> Floats:
-    """Features whose path comes nearer to what was asked of each part, within what the steps can bear."""
+    """Features whose path comes nearer to what was asked of each part, within what the steps can bear.
+
+    What is nearly as asked is left: the feet of a body that is pushed along slide.
+    """
     missing = np.zeros((len(features), 3))
     for part in plan.parts:
         where = slice(part.start * STRIDE, part.stop * STRIDE)
         control = plan.control[part.start : part.stop]
         off = (control[:, :3].mean(axis=0) - made_path(features[where])) * (control[:, 3:].mean(axis=0) > 0.5)
-        missing[where] = np.clip(off, -_STEERED, _STEERED)
+        nearly = np.array([_SPEED_NEARLY, _SPEED_NEARLY, _TURN_NEARLY / (part.tokens * TOKEN_SECONDS)])
+        missing[where] = np.clip(np.sign(off) * np.maximum(np.abs(off) - nearly, 0.0), -_STEERED, _STEERED)
+    if not missing.any():
+        return features
     out = features.copy()
     added = (rep.smooth(missing, _STEER_EASE) / rep.FPS).astype(np.float32)
     out[:, rep.VELOCITY] += added[:, :2]
