@@ -22,11 +22,13 @@ _REACH = 3  # tokens on either side that are compared
 _NEARNESS = np.array([0.35, 0.6, 1.0, 0.0, 1.0, 0.6, 0.35], np.float32)  # how much each of them counts; the first code is equal
 _CANDIDATES = 24
 _CUT = 0.6  # what leaving a piece costs, in units of the codebook's usual distance
-_ALIKE = 0.9  # of the best caption's fit: captions that fit about as well
+_ALIKE, _STRICT = 0.7, 6  # captions that fit less than this share of the best one do not count; the others by this power of it
+_BESIDE = 0.3  # how much a word counts that a caption says beside those asked for
 _RECOGNISED = 0.3  # the least fit of a caption that a motion is modelled on
 _KEPT, _PINNED = 0.25, 0.25  # share of its moments that are kept because most happens there, and of the others
 _NEAR = 0.35  # codes that are nearer than about this, in units of the usual distance, stand for each other
 _LEAN_MOST = 3.0  # log of how much likelier or less likely words can make a code at most
+_UNFIT = 0.4  # what it costs to take a token from a clip whose caption does not fit at all
 _JUMP = 1.0  # how much the difference of what should come next to what comes counts
 
 
@@ -84,17 +86,14 @@ class Examples:
 
     def leaning(self, words: Collection[int]) -> Floats:
         """How much likelier each first code [codes] is in clips whose captions are like these words than in all: logs."""
-        fit = self._fit(words)
-        best = float(fit.max())
+        weight = self._alike_runs(words)
         everywhere = np.bincount(self._codes[:, 0], minlength=len(self._apart)).astype(np.float32)
-        if best <= 0.0:
+        if weight is None:
             return np.zeros_like(everywhere)
-        alike = fit[self._runs] >= _ALIKE * best
-        # Clips count alike, whatever their length.
-        length = np.bincount(self._runs, minlength=len(self._said))
-        there = np.bincount(self._codes[alike, 0], weights=1.0 / length[self._runs[alike]], minlength=len(self._apart))
-        near = self._near
-        ratio = (near @ there / there.sum()) / (near @ everywhere / everywhere.sum())
+        # Clips count by their captions, whatever their length.
+        each = (weight / np.bincount(self._runs, minlength=len(weight)))[self._runs]
+        there = np.bincount(self._codes[:, 0], weights=each, minlength=len(self._apart))
+        ratio = (self._near @ there / there.sum()) / (self._near @ everywhere / everywhere.sum())
         out: Floats = np.clip(np.log(np.maximum(ratio, 1e-9)), -_LEAN_MOST, _LEAN_MOST).astype(np.float32)
         return out
 
@@ -103,14 +102,13 @@ class Examples:
 
         Of a longer clip those `length` tokens in which most happens, or, `from_start`, its first ones.
         """
-        fit = self._fit(words)
-        best = float(fit.max())
-        if best < _RECOGNISED:
+        alike = self._alike_runs(words, least=_RECOGNISED)
+        if alike is None:
             return None
-        runs = np.flatnonzero(fit >= _ALIKE * best)
+        runs = np.flatnonzero(alike)
         begins, ends = np.searchsorted(self._runs, runs), np.searchsorted(self._runs, runs, side="right")
         # A clip of about the length is neither cut nor left to hang.
-        weight = np.exp(-np.abs(np.log((ends - begins) / length))) ** 2
+        weight = alike[runs] * np.exp(-2.0 * np.abs(np.log((ends - begins) / length)))
         picked = int(draw.choice(len(runs), p=weight / weight.sum()))
         begin, end = int(begins[picked]), int(ends[picked])
         shown = min(end - begin, length)
@@ -131,24 +129,35 @@ class Examples:
         pinned[shown:] = False
         return Anchors(codes=codes, pinned=pinned, clip=self._clips[int(self._clip_of_run[runs[picked]])])
 
+    def _alike_runs(self, words: Collection[int], least: float = 1e-6) -> Floats | None:
+        """How much each run [runs] counts for these words; None where the best fits less than `least`."""
+        fit = self._fit(words)
+        best = float(fit.max())
+        return None if best < least else np.where(fit >= _ALIKE * best, (fit / best) ** _STRICT, 0.0).astype(np.float32)
+
     def _fit(self, words: Collection[int]) -> Floats:
-        """How well the captions of each run [runs] fit: what they share with the words of what both say, rare words first."""
+        """How well the captions of each run [runs] fit, 0–1: what of the words they say, less a little for what else they say.
+        Rare words count more."""
         asked = np.zeros(self._said.shape[1], np.float32)
         asked[[w for w in words if w < len(asked) - 1]] = 1.0
         both = (self._said * asked) @ self._rarity
-        out: Floats = both / np.maximum(np.maximum(self._said, asked) @ self._rarity, 1e-6)
+        wanted, said = asked @ self._rarity, self._said @ self._rarity
+        out: Floats = both / np.maximum(wanted + _BESIDE * (said - both), 1e-6)
         return out
 
-    def choose(self, first: Ints, before: int | None = None) -> Chosen:
-        """All codes for the first codes [T]. `before`: the place that the token before them was taken from."""
+    def choose(self, first: Ints, before: int | None = None, words: Collection[int] = ()) -> Chosen:
+        """All codes for the first codes [T], rather from clips whose captions fit the words. `before`: the place that the token
+        before them was taken from."""
         length = len(first)
+        fit = self._fit(words)
+        unfit = _UNFIT * (1.0 - fit / max(float(fit.max()), 1e-6))[self._runs]
         first = self._stand_in[first]
         places: list[Ints] = []
         back: list[NDArray[np.intp]] = []
         total = np.zeros(1, np.float32)
         previous = np.array([-1 if before is None else before])
         for t in range(length):
-            found, cost = self._alike(first, t)
+            found, cost = self._alike(first, t, unfit)
             step = total[:, None] + self._transition(previous, found)
             best = np.argmin(step, axis=0)
             total = step[best, np.arange(len(found))] + cost
@@ -169,7 +178,7 @@ class Examples:
         edges = [0, *cuts.tolist(), len(sources)]
         return [(self._clips[int(self._clip_of_run[self._runs[sources[a]]])], a, b - a) for a, b in pairwise(edges)]
 
-    def _alike(self, first: Ints, t: int) -> tuple[Ints, Floats]:
+    def _alike(self, first: Ints, t: int, unfit: Floats) -> tuple[Ints, Floats]:
         """The places whose surroundings are most like those of token `t`, and how unlike they are."""
         code = int(first[t])
         found = self._order[self._bounds[code] : self._bounds[code + 1]]
@@ -179,7 +188,7 @@ class Examples:
         unlike = self._apart[np.maximum(around, 0), first[np.clip(at, 0, len(first) - 1)]]
         # Beyond the end of a clip nothing is known: as unlike as anything.
         cost = (np.where(around >= 0, unlike, 1.0) * np.where(known, _NEARNESS, 0.0)).sum(axis=1)
-        cost = (cost / np.maximum(_NEARNESS[known].sum(), 1e-6)).astype(np.float32)
+        cost = (cost / np.maximum(_NEARNESS[known].sum(), 1e-6) + unfit[found]).astype(np.float32)
         if len(found) > _CANDIDATES:
             kept = np.argpartition(cost, _CANDIDATES)[:_CANDIDATES]
             found, cost = found[kept], cost[kept]

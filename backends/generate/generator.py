@@ -36,7 +36,8 @@ _SEAM = 3  # tokens in which one part becomes the next
 _LOCK = LockOptions(blend=0.05)  # shorter than for captured clips: what is generated is smoother than they are
 _RETRIEVED = 2.0  # seconds: who follows one training clip for as long shows that clip
 _STEERED = np.array([0.3, 0.4, 0.7])  # how much a path is bent at most: metres a second to the side, forward; radians a second
-_SPEED_NEARLY, _TURN_NEARLY = 0.25, float(np.radians(25.0))  # metres a second, radians of a whole part
+_NEARLY = np.array([0.08, 0.08, 0.14])  # metres a second to the side and forward, radians of a whole part …
+_NEARLY_SHARE = 0.1  # … or this share of what was asked: so far off a path is left as it is
 _STEER_EASE = 6.0  # frames
 Progress = Callable[[float, str], None]  # share done 0–1, what is being done; may raise to stop
 
@@ -201,7 +202,7 @@ class Generator:
                 step,
             )
             before = int(sources[start - 1]) if start else None
-            chosen = [self._examples.choose(row[start - first :], before) for row in drawn.codes]
+            chosen = [self._examples.choose(row[start - first :], before, words) for row in drawn.codes]
             best = self._best(drawn, chosen, plan.control[start:stop])
             codes[start:stop], sources[start:stop] = chosen[best].codes, chosen[best].sources
             agreement.append(float(drawn.agreement[best]))
@@ -266,8 +267,10 @@ def steered(features: Floats, plan: Plan) -> Floats:
     for part in plan.parts:
         where = slice(part.start * STRIDE, part.stop * STRIDE)
         control = plan.control[part.start : part.stop]
-        off = (control[:, :3].mean(axis=0) - made_path(features[where])) * (control[:, 3:].mean(axis=0) > 0.5)
-        nearly = np.array([_SPEED_NEARLY, _SPEED_NEARLY, _TURN_NEARLY / (part.tokens * TOKEN_SECONDS)])
+        asked = control[:, :3].mean(axis=0)
+        off = (asked - made_path(features[where])) * (control[:, 3:].mean(axis=0) > 0.5)
+        least = _NEARLY / np.array([1.0, 1.0, part.tokens * TOKEN_SECONDS])
+        nearly = np.maximum(_NEARLY_SHARE * np.abs(asked), least)
         missing[where] = np.clip(np.sign(off) * np.maximum(np.abs(off) - nearly, 0.0), -_STEERED, _STEERED)
     if not missing.any():
         return features
