@@ -112,10 +112,14 @@ def _check_options(shots: Sequence[Shot], given: Mapping[str, Any]) -> None:
     together: dict[str, str] = {}
     for shot in shots:
         together |= (found := problems(shot))
-        wrong += [f"--{name}: {text}" for name, text in found.items()]
-        wrong += [text if name == "clip" else f"--{name}: {text}" for name, text in file_problems(shot).items()]
+        wrong += [_named(name, text) for name, text in (*found.items(), *file_problems(shot).items())]
     if wrong:
         raise InputError("arguments_conflict" if together else "input_unreadable", "\n".join(dict.fromkeys(wrong)))
+
+
+def _named(name: str, text: str) -> str:
+    """What is wrong, with the option that it is about."""
+    return text if name == "clip" else f"The prompt {text}" if name == "prompt" else f"{_flags({name: text})}: {text}"
 
 
 def _flags(options: Mapping[str, Any]) -> str:
