@@ -18,7 +18,7 @@ from ..child_worker import ChildProgram
 from ..children import ChildPool
 from ..protocol import ChildKind
 from . import check
-from .model import NAME, POSES, ModelDevice, MotionRequest, PublishedModel, Which, chosen, refuse_poses
+from .model import NAME, POSES, ModelDevice, MotionRequest, PublishedModel, Which, asked_for, chosen, refuse_poses
 
 ARTEFACT = "motion.bvh"
 _FEATURES = "features.npz"
@@ -41,7 +41,7 @@ class PublishedBackend:
         self._models = tuple(_limited(model, memory_limit_mb) for model in models)
 
     def run(self, request: StepRequest, context: StepContext) -> StepResult:
-        model = chosen(self._models, Which(request.payload["model"]))
+        model = chosen(self._models, _which(request.payload))
         wanted = MotionRequest.from_payload(request.payload, model.which)
         refuse_poses([name for name in POSES if request.input(name) is not None], model.which)
         target = context.store.work_dir(request.job_id, request.step) / ARTEFACT
@@ -51,7 +51,7 @@ class PublishedBackend:
         return StepResult(artefacts=(artefact,), data=data)
 
     def estimate(self, payload: Mapping[str, Json], results: Mapping[str, Json]) -> Estimate:
-        which = Which(payload["model"])
+        which = _which(payload)
         steps = payload.get("sampling_steps")
         work = float(steps) / which.steps if isinstance(steps, int) and steps > 0 else 1.0
         device = payload.get("model_device") or next((m.device for m in self._models if m.which is which), ModelDevice.AUTO)
@@ -64,6 +64,15 @@ class PublishedBackend:
             return Health(ok=False, message=" ".join(found))
         ready = [f"{model.which.label} in {model.checkout}" for model in self._models]
         return Health(ok=True, message="; ".join(ready) or "No published model is set.")
+
+
+def _which(payload: Mapping[str, Json]) -> Which:
+    which = asked_for(payload)
+    if which is None:
+        raise MotionQueueError(
+            "invalid_options", "The job names no published model. Say which in `model`.", details={"model": "is needed"}
+        )
+    return which
 
 
 def _limited(model: PublishedModel, memory_limit_mb: float | None) -> PublishedModel:

@@ -186,7 +186,7 @@ def memory_errors(torch: Any, device: Any) -> Iterator[None]:
             raise PublishedError(
                 "cuda_out_of_memory",
                 f"The graphics card has too little free memory for this model ({first_line(error)}). "
-                "Run it on the processor, with the device cpu, or close what else uses the card.",
+                "Run it on the processor, with the model's device cpu (--model-device cpu), or close what else uses the card.",
                 {"model_device": "cpu would do"},
             ) from error
         if isinstance(error, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:

@@ -13,9 +13,10 @@ import pytest
 from motion_queue.app import App, Settings
 from motion_queue.backends.children import ChildPool
 from motion_queue.backends.published.backend import PublishedBackend
-from motion_queue.backends.published.model import ModelDevice, PublishedModel, Which
+from motion_queue.backends.published.model import NAME, ModelDevice, PublishedModel, Which
 from motion_queue.motion.bvh import read_bvh
 from motion_queue.queue import Job, JobSpec, JobState
+from motion_queue.queue.contract import StepSpec, Workflow
 from motion_queue.queue.errors import MotionQueueError
 
 from .conftest import Installed
@@ -117,6 +118,13 @@ def test_a_pose_to_begin_with_is_refused(app: App, checkout: Path) -> None:
     with pytest.raises(MotionQueueError) as caught:
         app.prompt_job("bows", {"model": "momask"}, files={"start_pose": checkout / "examples" / "walk.bvh"})
     assert caught.value.code == "invalid_options" and list(caught.value.details) == ["start_pose"]
+
+
+def test_a_workflow_of_one_s_own_must_say_which_model(app: App) -> None:
+    steps = (StepSpec(name="generate", backend=NAME),)
+    app.engine.register_workflow(Workflow(name="words", steps=steps))
+    job = app.engine.wait(app.engine.submit(JobSpec(workflow="words", payload={"prompt": "bows"})).job_id, LIMIT)
+    assert job.error is not None and (job.error.code, dict(job.error.details)) == ("invalid_options", {"model": "is needed"})
 
 
 def test_predictions_are_those_of_the_model_that_is_asked_for() -> None:
