@@ -237,7 +237,7 @@ a second, MoMask++ 24 and 30. It takes any words, and neither --bend, --path, po
         group, "--start-pose", "FILE[:FRAME]", read_pose_place, "begin in the pose of a frame (default: the first) of a BVH file"
     )
     _option(group, "--end-pose", "FILE[:FRAME]", read_pose_place, "end in one")
-    _option(group, "--fps", "N", _number(shots.read_fps), "frames a second (default: 30)")
+    _option(group, "--fps", "N", _number(shots.read_fps), "frames a second (default: the model's own: 30, MoMask 20)")
     _add_output_options(page)
 
 
@@ -252,8 +252,8 @@ examples:
   mq.py run "a person juggles" --model momask --out out
 
 exit codes:
-  0    all is there
-  1    something is missing, and named
+  0    listed or forgotten; set or checked, and all is there
+  1    set or checked, and something is missing, which is named
   2    wrong input; nothing was changed"""
     description = f"""\
 Says once where published text-to-motion models are on this machine: MoMask (MIT) and SnapMoGen's MoMask++
