@@ -23,7 +23,9 @@ from .backends.children import ChildPool, ChildSettings
 from .backends.deliver import DeliverBackend
 from .backends.generate import options as motion_options
 from .backends.generate.backend import GenerateBackend
-from .backends.generate.timeline import Timeline
+from .backends.published import model as published
+from .backends.published.backend import PublishedBackend
+from .backends.published.model import PublishedModel
 from .backends.read.backend import ReadBackend
 from .backends.read.header import ENOUGH, declared
 from .backends.render.backend import RenderBackend
@@ -54,6 +56,7 @@ class Settings:
     blender: str = ""  # path of an installed Blender; empty: find one
     python: tuple[str, ...] = ()  # command of a Python for numerics; empty: this one
     torch_python: str = ""  # a Python with torch, for prompts that ask for the device cpu or cuda; empty: as above
+    published: tuple[PublishedModel, ...] = ()  # other people's motion models that are on this machine, one of each kind
     concurrency: int = 4  # steps at once, 1–8
     lanes: Mapping[str, int] = field(default_factory=dict)  # limits that differ from the defaults
     memory_mb: float = 0.0  # budget for all running steps together; 0: no limit
@@ -99,6 +102,7 @@ class App:
         for make in (ReadBackend, RetargetBackend, RenderBackend):
             self.engine.register_backend(make(self.children, memory_limit_mb=limit))
         self.engine.register_backend(GenerateBackend(self.children, memory_limit_mb=limit, torch_python=settings.torch_python))
+        self.engine.register_backend(PublishedBackend(self.children, settings.published, memory_limit_mb=limit))
         self.engine.register_backend(DeliverBackend())
         self.engine.register_workflow(clip_workflow())
         self.engine.register_workflow(shot_workflow())
@@ -224,16 +228,27 @@ class App:
         further fields of `JobSpec`. The prompt is read here, in milliseconds: words that are of no use are in the job's
         metadata as `unmatched` (and `corrected`), and how long the motion will be about in the payload, for predictions.
         Raises `MotionQueueError`: the codes of prompts and of weights, invalid_duration, invalid_options, missing files.
+
+        With "model" in the options a published model gets the words as they are (see `backends.published.model.MotionRequest`),
+        and poses are refused. Raises also published_not_set.
         """
         payload: dict[str, Json] = {**(options or {}), "prompt": prompt}
-        asked = motion_options.MotionOptions.from_payload({**payload, "seconds": None})
-        seconds = payload.get("seconds")
-        timeline = motion_options.understood(prompt, seconds=seconds, weights=asked.weights)
-        payload = {"label": motion_options.label_of(prompt), **payload, **_expected(timeline, seconds)}
+        said: dict[str, Json] = {}
+        if (which := published.asked_for(payload)) is not None:
+            published.chosen(self.settings.published, which)
+            published.refuse_poses(files or (), which)
+            request = published.MotionRequest.from_payload(payload, which)
+            expected = _frames(request.seconds or which.usual_seconds, which.fps)
+        else:
+            asked = motion_options.MotionOptions.from_payload({**payload, "seconds": None})
+            seconds = payload.get("seconds")
+            timeline = motion_options.understood(prompt, seconds=seconds, weights=asked.weights)
+            said = {"unmatched": list(timeline.unmatched), "corrected": [list(c) for c in timeline.corrected]}
+            expected = _frames(motion_options.expected_seconds(timeline, seconds), motion_options.FPS)
+        payload = {"label": motion_options.label_of(prompt), **payload, **expected}
         found = [
             self._copied(name, path) if name.endswith("_pose") else _hashed(name, path) for name, path in (files or {}).items()
         ]
-        said: dict[str, Json] = {"unmatched": list(timeline.unmatched), "corrected": [list(c) for c in timeline.corrected]}
         return JobSpec(
             workflow=SHOT,
             payload=payload,
@@ -309,9 +324,8 @@ class JobLogs:
         log.write(level, message)
 
 
-def _expected(timeline: Timeline, seconds: float | None) -> dict[str, Json]:
-    length = motion_options.expected_seconds(timeline, seconds)
-    return {"clip_frames": max(1, round(length * motion_options.FPS)), "clip_fps": motion_options.FPS}
+def _frames(seconds: float, fps: float) -> dict[str, Json]:
+    return {"clip_frames": max(1, round(seconds * fps)), "clip_fps": fps}
 
 
 def _ids(arguments: Mapping[str, Json]) -> list[str]:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..queue.contract import Json, StepSpec, Workflow
+from ..queue.errors import MotionQueueError
 from . import deliver, options
 from .generate import backend as generate
 from .generate import options as motion_options
 from .options import ClipOptions, Device, Engine
+from .published import model as published
 from .read import backend as read
 from .render import backend as render
 from .retarget import backend as retarget
@@ -28,13 +30,14 @@ def clip_workflow() -> Workflow:
 
 def shot_workflow() -> Workflow:
     """A prompt into a motion, onto a character and into a video. Payload: `MotionOptions` and `ClipOptions`; inputs: character,
-    scene, start_pose, end_pose."""
+    scene, start_pose, end_pose. With `model` in the payload a published model makes the motion: `MotionRequest`, no poses."""
     steps = _steps(StepSpec(name="generate", backend=generate.NAME, weight=0.06))
+    others = _steps(StepSpec(name="generate", backend=published.NAME, weight=0.2))
     return Workflow(
         name=SHOT,
         steps=steps,
-        plan=lambda payload: _plan(steps, payload),
-        validate=lambda payload: {**_wrong(steps, payload), **_of_clips(payload), **motion_options.validate(payload)},
+        plan=lambda payload: _plan(steps if published.asked_for(payload) is None else others, payload),
+        validate=lambda payload: {**_wrong(steps, payload), **_of_clips(payload), **_of_motion(payload)},
     )
 
 
@@ -76,6 +79,14 @@ def _wrong(steps: Sequence[StepSpec], payload: Mapping[str, Json]) -> dict[str, 
 def _of_clips(payload: Mapping[str, Json]) -> dict[str, str]:
     asked = (name for name in ("frame_start", "frame_end") if payload.get(name) is not None)
     return dict.fromkeys(asked, "is for clips; a prompt's motion has `seconds`")
+
+
+def _of_motion(payload: Mapping[str, Json]) -> Mapping[str, str]:
+    try:
+        which = published.asked_for(payload)
+    except MotionQueueError as error:
+        return error.details
+    return motion_options.validate(payload) if which is None else published.validate(payload, which)
 
 
 def _plan(steps: Sequence[StepSpec], payload: Mapping[str, Json]) -> Sequence[StepSpec]:

@@ -42,8 +42,9 @@ UNPACKED = 3.2  # installed size over download size, measured with bpy
 # What a sub-command needs on top of an interpreter with the package; the others run without any set-up.
 NEEDS_BLENDER = {"run", "resume", "test", "bench"}
 EXTRA_LOCKS = {"test": ("lock-test.txt", "lock-bench.txt"), "bench": ("lock-bench.txt",)}
-NEEDS_ENVIRONMENT = NEEDS_BLENDER | {"build", "generate"}
+NEEDS_ENVIRONMENT = NEEDS_BLENDER | {"build", "generate", "models"}
 ONLY_SAYS = {"generate": ("--explain", "--known")}  # with these options a sub-command needs no set-up after all
+ONLY_DOES = {"models": ("check",)}  # only with one of these words it needs any
 
 
 class SetupError(Exception):
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     """Set up what `argv` needs, then run it. Does not return where the command replaces this process."""
     command = next((word for word in argv if not word.startswith("-")), "")
     try:
-        if command not in NEEDS_ENVIRONMENT or _asks_for_help(argv) or set(ONLY_SAYS.get(command, ())) & set(argv):
+        if not _needs_environment(command, argv):
             return _run_here(argv)
         locks = locks_for(command, argv)
         if _missing_locks(VENV, locks) and (wrong := _check_here(argv)):
@@ -71,6 +72,13 @@ def main(argv: Sequence[str]) -> int:
         print("\nmq.py: set-up interrupted; run the same command again, what is downloaded is kept.", file=sys.stderr)
         return 130
     return _hand_over(python, argv)
+
+
+def _needs_environment(command: str, argv: Sequence[str]) -> bool:
+    if command not in NEEDS_ENVIRONMENT or _asks_for_help(argv) or set(ONLY_SAYS.get(command, ())) & set(argv):
+        return False
+    words = [word for word in argv if not word.startswith("-")]
+    return command not in ONLY_DOES or (len(words) > 1 and words[1] in ONLY_DOES[command])
 
 
 def locks_for(command: str, argv: Sequence[str] = ()) -> tuple[str, ...]:

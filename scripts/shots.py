@@ -16,13 +16,17 @@ from typing import Any
 
 from ..backends.generate import options as motion_options
 from ..backends.generate.prompt import MAX_CHARACTERS
+from ..backends.published import model as published
+from ..queue.contract import Json
 from ..queue.errors import MotionQueueError
+from .installed import installed
 
 MAX_SHOTS = 10_000
 ENGINES = ("workbench", "eevee", "cycles")
 DEVICES = ("auto", "cpu", "gpu")
 STEPS = ("retarget", "render")
-MODEL_DEVICES = tuple(str(device) for device in motion_options.ModelDevice)
+MODELS = (published.BUILT_IN, *(str(which) for which in published.Which))
+MODEL_DEVICES = tuple(dict.fromkeys(str(d) for d in (*motion_options.ModelDevice, *published.ModelDevice)))
 
 _BLANK = " \t\r\n"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -52,6 +56,7 @@ class Shot:
     trust_scripts: bool = False
     priority: int = 50
     # Only of a prompt:
+    model: str = published.BUILT_IN
     seconds: float | None = None  # None: what the prompt says, else an estimate
     seed: int = 1
     variations: int = 1  # that many motions of it, with one seed after another
@@ -63,7 +68,12 @@ class Shot:
     loop: bool = False
     in_place: bool = False
     weights: Path | None = None  # None: the shipped ones
-    model_device: str = "numpy"
+    model_device: str = ""  # empty: numpy, or what a published model is set to
+
+    @property
+    def published(self) -> published.Which | None:
+        """The published model that makes its motion; None for the built-in one, and for a clip."""
+        return None if self.clip is not None or self.model == published.BUILT_IN else published.Which(self.model)
 
     @property
     def name(self) -> str:
@@ -146,6 +156,10 @@ def read_degrees(value: object) -> float:
 
 def read_weights(value: object) -> Path:
     return Path(_plain(value))
+
+
+def read_model(value: object) -> str:
+    return _choice(value, MODELS)
 
 
 def read_model_device(value: object) -> str:
@@ -270,6 +284,7 @@ def kind_of(value: object) -> str:
 
 
 PROMPT_OPTIONS: Mapping[str, Callable[[object], Any]] = {
+    "model": read_model,
     "seconds": read_seconds,
     "seed": read_seed,
     "variations": read_variations,
@@ -321,16 +336,42 @@ def problems(shot: Shot) -> dict[str, str]:
         found["camera"] = "needs a `scene` that has this camera"
     if shot.samples is not None and shot.engine == "workbench":
         found["samples"] = "are for eevee and cycles; Workbench takes none"
+    if (which := shot.published) is not None:
+        wrong = published.validate({"prompt": shot.prompt, **motion_payload(shot)}, which)
+        found |= {name: f"{problem} (with the model {which})" for name, problem in wrong.items()}
+    elif shot.model_device == published.ModelDevice.AUTO:
+        found["model_device"] = f"`{shot.model_device}` is only for published models"
     return found
 
 
-def prompt_problems(shot: Shot) -> dict[str, str]:
-    """Field → what is wrong with what a shot's prompt says; needs the model's vocabulary."""
-    if shot.clip is not None:
-        return {}
-    try:
+def motion_payload(shot: Shot) -> dict[str, Json]:
+    """What a prompt's shot asks of the model, as the payload of a job has it; only what is asked for."""
+    values: dict[str, Json] = {name: getattr(shot, name) for name in ("seconds", "seed", "variation", "guidance")}
+    values |= {name: getattr(shot, name) for name in ("speed", "bend", "heading")}
+    values |= {"loop": shot.loop or None, "in_place": shot.in_place or None}
+    values |= {"weights": str(shot.weights or ""), "model_device": shot.model_device}
+    values |= {"model": shot.model if shot.published is not None else ""}
+    return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+def understand(shot: Shot) -> None:
+    """Whether the shot's model can make something of its prompt, or of any, as far as can be said here.
+
+    `MotionQueueError`: the codes of prompts and of weights; for a published model published_not_set and those of its settings.
+    """
+    if (which := shot.published) is not None:
+        published.chosen(installed(), which)
+    elif shot.clip is None:
         motion_options.understood(shot.prompt, seconds=shot.seconds, weights=str(shot.weights or ""))
+
+
+def prompt_problems(shot: Shot) -> dict[str, str]:
+    """Field → what is wrong with what a shot's prompt says, or with the model that should read it."""
+    try:
+        understand(shot)
     except MotionQueueError as error:
+        if shot.published is not None:
+            return {"model": str(error)}
         if error.code == "prompt_not_understood":
             # Without the list of all that is known, which would stand there once for each prompt of a file.
             unused = error.details.get("unmatched", "")

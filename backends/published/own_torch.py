@@ -77,7 +77,7 @@ def choose_device(torch: Any, wanted: str) -> Any:
             "cuda_missing",
             f"The device cuda was asked for, but torch {torch.__version__} in {sys.executable} finds no CUDA. "
             "Set the device to cpu or auto, or install a torch with CUDA and its driver.",
-            {"device": "no CUDA"},
+            {"model_device": "no CUDA"},
         )
     return torch.device("cuda:0")
 
@@ -186,8 +186,8 @@ def memory_errors(torch: Any, device: Any) -> Iterator[None]:
             raise PublishedError(
                 "cuda_out_of_memory",
                 f"The graphics card has too little free memory for this model ({first_line(error)}). "
-                "Run it on the processor, with the device cpu, or close what else uses the card.",
-                {"device": "cpu would do"},
+                "Run it on the processor, with the model's device cpu (--model-device cpu), or close what else uses the card.",
+                {"model_device": "cpu would do"},
             ) from error
         if isinstance(error, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
             raise PublishedError(

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...persistence import state
+from ...backends.published.model import ModelDevice, Which
+from ...persistence import models_file, state
 from .. import shots
 
 VERSION = "0.1.0"
@@ -37,6 +38,7 @@ _ENVIRONMENT = """\
 environment:
   MOTION_QUEUE_BLENDER    an installed Blender 4.2 or newer to use, as with --blender
   MOTION_QUEUE_STATE      the state folder, as with --state
+  MOTION_QUEUE_MODELS     the file of published models, which `mq.py models` writes
   NO_COLOR                no colours"""
 
 _TOP = """\
@@ -68,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     top = _page("mq.py", _TOP, "\n\n".join((_TOP_EXAMPLES, _EXIT, _FILES, _ENVIRONMENT)))
     top.add_argument("--version", action="version", version=f"Motion Queue {VERSION}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for add in (_add_run, _add_generate, _add_resume, _add_list, _add_cancel, _add_test, _add_bench, _add_build):
+    for add in (_add_run, _add_generate, _add_models, _add_resume, _add_list, _add_cancel, _add_test, _add_bench, _add_build):
         add(commands)
     return top
 
@@ -116,6 +118,7 @@ examples:
   mq.py run "a person walks forward and waves" --out out
   mq.py run "runs in a circle" --out out --seconds 6 --variations 3
   mq.py run --prompts shots.txt --out out                one prompt a line
+  mq.py run "a person juggles" --model momask --out out  by a published model; see `mq.py models --help`
   mq.py run walk.bvh --out out
   mq.py run walk.bvh jump.bvh --out out --character hero.fbx --engine eevee
   mq.py run walk.bvh --out out --scene set.blend --camera Camera.002 --frames 1-48
@@ -169,6 +172,7 @@ once; even then nothing that was taken into the queue is lost."""
 
 
 def _add_motion_options(group: Any) -> None:
+    _option(group, "--model", "NAME", shots.read_model, "builtin (default), or one that `mq.py models` lists: momask, momask++")
     _option(
         group,
         "--seconds",
@@ -180,14 +184,26 @@ def _add_motion_options(group: Any) -> None:
     _option(
         group, "--variations", "N", _whole(shots.read_variations), "so many motions, with one seed after another (default: 1)"
     )
-    _option(group, "--guidance", "N", _number(shots.read_guidance), "how closely to keep to the words, 0 to 20 (default: 2)")
+    _option(
+        group,
+        "--guidance",
+        "N",
+        _number(shots.read_guidance),
+        "how closely to keep to the words, 0 to 20 (default: 2; published: 4)",
+    )
     _option(group, "--speed", "M_PER_S", _number(shots.read_speed), "metres a second over ground (default: as generated)")
     _option(group, "--bend", "DEGREES", _number(shots.read_degrees), "bend the way by so much to the left")
     _option(group, "--heading", "DEGREES", _number(shots.read_degrees), "face so much to the left at the beginning")
     group.add_argument("--loop", action="store_true", default=None, help="make it a seamless loop")
     group.add_argument("--in-place", action="store_true", default=None, help="take the way out of it")
     _option(group, "--weights", "FILE", shots.read_weights, "weights of the motion model (default: the shipped ones)")
-    _option(group, "--model-device", "NAME", shots.read_model_device, "numpy (default), or with torch: cpu or cuda")
+    _option(
+        group,
+        "--model-device",
+        "NAME",
+        shots.read_model_device,
+        "numpy (default), or with torch: cpu or cuda; published: or auto",
+    )
 
 
 def _add_generate(commands: Commands) -> None:
@@ -199,10 +215,14 @@ examples:
   mq.py generate --known                                   what can be asked for
   mq.py generate "runs" --loop --in-place --out run.bvh
   mq.py generate "walks" --path "0,2;2,4" --out way.bvh
-  mq.py generate "walks" --end-pose sit.bvh:1 --out to_sit.bvh"""
+  mq.py generate "walks" --end-pose sit.bvh:1 --out to_sit.bvh
+  mq.py generate "a person juggles" --model momask --out juggle.bvh"""
     description = """\
 Makes the motion of a prompt and writes it as BVH: 22 joints, centimetres, Y up, 30 frames a second. Needs neither
-the queue nor Blender. The same prompt, options and seed make the same motion, here and in the queue."""
+the queue nor Blender. The same prompt, options and seed make the same motion, here and in the queue.
+
+With --model a published model makes it, in the Python that `mq.py models` was told of: MoMask 22 joints and 20 frames
+a second, MoMask++ 24 and 30. It takes any words, and neither --bend, --path, poses nor --weights."""
     page = _command(commands, "generate", "make the motion of a prompt, as BVH", description, "\n\n".join((examples, _MADE)))
     page.add_argument("prompt", metavar="PROMPT", nargs="?", help="what the character does, in English and in quotes")
     page.add_argument("--out", metavar="FILE.bvh", type=Path, help="where the motion goes; variations get _01, _02 … before .bvh")
@@ -217,8 +237,80 @@ the queue nor Blender. The same prompt, options and seed make the same motion, h
         group, "--start-pose", "FILE[:FRAME]", read_pose_place, "begin in the pose of a frame (default: the first) of a BVH file"
     )
     _option(group, "--end-pose", "FILE[:FRAME]", read_pose_place, "end in one")
-    _option(group, "--fps", "N", _number(shots.read_fps), "frames a second (default: 30)")
+    _option(group, "--fps", "N", _number(shots.read_fps), "frames a second (default: the model's own: 30, MoMask 20)")
     _add_output_options(page)
+
+
+def _add_models(commands: Commands) -> None:
+    epilog = """\
+examples:
+  mq.py models                                             what is set, and what it lacks
+  mq.py models set momask --checkout ~/momask-codes --python ~/envs/momask/bin/python
+  mq.py models set momask --device cpu --memory 4000       changes these, keeps the rest
+  mq.py models set momask++ --text-encoder ""              back to the default
+  mq.py models check momask                                has the networks loaded
+  mq.py run "a person juggles" --model momask --out out
+
+exit codes:
+  0    listed or forgotten; set or checked, and all is there
+  1    set or checked, and something is missing, which is named
+  2    wrong input; nothing was changed"""
+    description = f"""\
+Says once where published text-to-motion models are on this machine: MoMask (MIT) and SnapMoGen's MoMask++
+(non-commercial research only, which binds what it makes too). Nothing of them comes along, and nothing is
+downloaded; docs/published-models.md says where to get what. The settings are in
+{_short(models_file.resolve())}."""
+    page = _command(commands, "models", "say where published motion models are", description, f"{epilog}\n\n{_ENVIRONMENT}")
+    _add_output_options(page)
+    actions = page.add_subparsers(dest="action", metavar="ACTION", title="actions (default: list what is set)")
+    change = actions.add_parser(
+        "set", help="say where one is, or change that", formatter_class=_Manual, allow_abbrev=False, epilog=_ENVIRONMENT
+    )
+    _add_model_name(change)
+    change.add_argument("--checkout", metavar="DIR", help="the folder that its repository was cloned into")
+    change.add_argument("--python", metavar="PATH", help="the Python that has torch and what the repository needs")
+    change.add_argument(
+        "--checkpoints", metavar="DIR", help="the folder with t2m/ or snapmogen/ in it (default: in the checkout)"
+    )
+    change.add_argument(
+        "--text-encoder", metavar="PATH", help="CLIP's ViT-B-32.pt, or the T5 folder (default: where they are kept)"
+    )
+    change.add_argument("--statistics", metavar="DIR", help="MoMask++: the folder of mean.npy and std.npy")
+    change.add_argument("--device", metavar="NAME", choices=[str(d) for d in ModelDevice], help="auto (default), cpu or cuda")
+    change.add_argument(
+        "--memory", metavar="MB", dest="memory_limit_mb", type=_checked(_megabytes), help="a motion that takes more is stopped"
+    )
+    for name in ("transformer", "residual", "refinement"):
+        change.add_argument(f"--{name}", metavar="NAME", help=f"folder of another {name} checkpoint (default: the published one)")
+    _add_output_options(change, of_action=True)
+    look = actions.add_parser(
+        "check", help="whether they work: has the networks loaded", formatter_class=_Manual, allow_abbrev=False
+    )
+    look.add_argument("models", metavar="NAME", nargs="*", type=_checked(_model_name), help="which (default: all that are set)")
+    _add_output_options(look, of_action=True)
+    forget = actions.add_parser("forget", help="forget where one is", formatter_class=_Manual, allow_abbrev=False)
+    _add_model_name(forget)
+    _add_output_options(forget, of_action=True)
+
+
+def _add_model_name(page: argparse.ArgumentParser) -> None:
+    page.add_argument("model", metavar="NAME", type=_checked(_model_name), help=" or ".join(Which))
+
+
+def _model_name(text: str) -> str:
+    if text not in set(Which):
+        raise ValueError(f"must be one of {', '.join(Which)}{shots.meant(text, list(Which))}")
+    return text
+
+
+def _megabytes(text: str) -> float | str:
+    """A number for the model's own checks to judge; empty: no limit."""
+    if not text:
+        return ""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("must be a number") from None
 
 
 def _add_resume(commands: Commands) -> None:
@@ -304,9 +396,11 @@ def _add_queue_options(page: argparse.ArgumentParser, *, blender: bool) -> None:
     )
 
 
-def _add_output_options(page: argparse.ArgumentParser) -> None:
+def _add_output_options(page: argparse.ArgumentParser, *, of_action: bool = False) -> None:
+    """`of_action`: the page of a command's action, whose command has the option too and says what it is without it."""
     group = page.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="one JSON object a line")
+    default = argparse.SUPPRESS if of_action else False
+    group.add_argument("--json", action="store_true", default=default, help="one JSON object a line")
 
 
 def _short(path: Path) -> str:

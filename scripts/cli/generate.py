@@ -7,8 +7,6 @@ Needs numpy for that; to explain a prompt, or to list what is known, the standar
 from __future__ import annotations
 
 import json
-import sys
-import time
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,11 +16,12 @@ from typing import Any
 from ...backends.generate import options as motion_options
 from ...backends.generate.prompt import explain, explain_retrieved, known_actions
 from ...backends.generate.timeline import Timeline
+from ...backends.published.model import BUILT_IN
 from ...motion.errors import MotionError
-from ...queue.contract import Json, StopReason
-from . import exit_codes
+from . import exit_codes, generate_published
 from .display import table
 from .exit_codes import InputError
+from .terminal import Terminal
 
 _OPTIONS = ("seconds", "seed", "guidance", "speed", "bend", "path", "heading", "loop", "in_place", "model_device", "fps")
 
@@ -40,25 +39,31 @@ class Asked:
 
 def generate(args: Namespace) -> int:
     """Run the command; its exit code."""
-    if args.known:
+    if args.known and _is_built_in(args):
         return _list_known(args)
     asked_for = asked(args)
+    if isinstance(asked_for, generate_published.Asked):
+        return generate_published.generate(asked_for, args)
     if args.explain:
         return _explain(asked_for, args)
     # Here and not above: it needs numpy.
     from ...backends.generate.child import run  # noqa: PLC0415
 
-    context = _Terminal(as_json=args.json)
+    context = Terminal(as_json=args.json)
     for variation, target in enumerate(asked_for.targets):
         data = _make(run, asked_for, variation, target, context)
         _report(asked_for, target, data, args)
     return exit_codes.OK
 
 
-def asked(args: Namespace) -> Asked:
+def asked(args: Namespace) -> Asked | generate_published.Asked:
     """What was asked for, checked as far as that goes without making it. Raises `MotionQueueError`."""
+    if not _is_built_in(args):
+        generate_published.refuse_reading(args)
     if not args.prompt:
         raise InputError("prompt_empty", 'Say what the character does: `mq.py generate "a person walks forward" --out walk.bvh`.')
+    if not _is_built_in(args):
+        return generate_published.asked(args, _targets(args))
     weights = str(args.weights.absolute()) if args.weights else ""
     timeline = motion_options.understood(args.prompt, seconds=args.seconds, weights=weights)
     values = {name: value for name in _OPTIONS if (value := getattr(args, name)) is not None}
@@ -79,6 +84,10 @@ def asked(args: Namespace) -> Asked:
     )
 
 
+def _is_built_in(args: Namespace) -> bool:
+    return args.model in (None, BUILT_IN)
+
+
 def _targets(args: Namespace) -> tuple[Path, ...]:
     if args.explain:
         return ()
@@ -91,7 +100,7 @@ def _targets(args: Namespace) -> tuple[Path, ...]:
     return (out,) if count == 1 else tuple(out.with_name(f"{out.stem}_{i + 1:02d}{out.suffix}") for i in range(count))
 
 
-def _make(run: Any, asked_for: Asked, variation: int, target: Path, context: _Terminal) -> dict[str, Any]:
+def _make(run: Any, asked_for: Asked, variation: int, target: Path, context: Terminal) -> dict[str, Any]:
     """Write one motion, beside and then in its place."""
     waiting = target.with_name(f".{target.name}.tmp")
     arguments = motion_options.child_arguments(
@@ -149,34 +158,3 @@ def _list_known(args: Namespace) -> int:
     else:
         print("\n".join(table([("ACTION", "FOR EXAMPLE"), *known])))
     return exit_codes.OK
-
-
-class _Terminal:
-    """What the child's code reports, on this terminal: the stage in place on the standard error, or JSON lines."""
-
-    threads = 0
-    stop_reason: StopReason | None = None  # Ctrl-C is an exception here
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._json = as_json
-        self._shows = not as_json and sys.stderr.isatty()
-
-    def check(self) -> None:
-        """Nothing: nobody asks to stop but by a signal."""
-
-    def wait_stop(self, timeout: float) -> bool:
-        time.sleep(timeout)
-        return False
-
-    def progress(self, fraction: float, stage: str = "", data: Mapping[str, Json] | None = None) -> None:
-        if self._json:
-            print(json.dumps({"event": "progress", "progress": round(fraction, 4), "stage": stage}), flush=True)
-        elif self._shows:
-            print(f"\r\x1b[K{100 * fraction:3.0f} %  {stage}", end="", file=sys.stderr, flush=True)
-
-    def log(self, level: str, message: str) -> None:
-        """Nothing: what it says is in the report."""
-
-    def clear(self) -> None:
-        if self._shows:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

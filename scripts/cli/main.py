@@ -73,6 +73,10 @@ def _dispatch(args: Namespace) -> int:
             from .generate import generate  # noqa: PLC0415
 
             return generate(args)
+        case "models":
+            from .models import models  # noqa: PLC0415
+
+            return models(args)
         case "resume":
             from .run import resume  # noqa: PLC0415
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ...backends.generate import options as motion_options
+from ...backends.published import model as published
 from ...queue.errors import MotionQueueError
 from .. import jobs_file, prompts_file
-from ..shots import CLIP_OPTIONS, OPTIONS, Shot, applicable, file_problems, problems, prompt_problems, varied
+from ..installed import installed
+from ..shots import CLIP_OPTIONS, OPTIONS, Shot, applicable, file_problems, problems, prompt_problems, understand, varied
 from . import arguments
 from .exit_codes import InputError
 
@@ -66,22 +68,35 @@ def _shot(word: str, given: Mapping[str, Any], *, is_prompt: bool) -> Shot:
 
 def _check_prompts(shots: Sequence[Shot]) -> None:
     """Raise what is wrong with the first prompt of which nothing can be used, as its reader says it."""
+    single_words = len(shots) > 1 and not any(" " in shot.prompt for shot in shots)
     for shot in shots:
         try:
-            motion_options.understood(shot.prompt, seconds=shot.seconds, weights=str(shot.weights or ""))
+            understand(shot)
         except MotionQueueError as error:
-            if len(shots) > 1 and not any(" " in other.prompt for other in shots):
+            if single_words and shot.published is None:
                 hint = "If these words are one prompt, put them in quotes."
                 raise InputError(error.code, f"{shot.prompt!r}: {error.message} {hint}") from error
             raise
+    if single_words and (which := shots[0].published) is not None:
+        # It would make something of each, where the built-in model's vocabulary tells that the quotes were forgotten.
+        raise InputError(
+            "arguments_conflict",
+            f"Without quotes these are {len(shots)} prompts of one word each, and {which.label} makes something of any word. Put "
+            "them in quotes if they are one prompt; give prompts of one word in a file (--prompts).",
+        )
 
 
 def _from_file(path: Path, given: Mapping[str, Any]) -> list[Shot]:
-    motion_options.vocabulary(str(given.get("weights") or ""))  # said once and not of every line, where it cannot be read
+    # What is wrong with the model is said once and not of every line.
+    if (which := _shot("", given, is_prompt=True).published) is not None:
+        published.chosen(installed(), which)
+    else:
+        motion_options.vocabulary(str(given.get("weights") or ""))
     shots, wrong = [], []
     for line in prompts_file.load(path):
         shot = _shot(line.prompt, given, is_prompt=True)
-        wrong += [f"{path.name}:{line.number}: {text}" for text in prompt_problems(shot).values()]
+        found = problems(shot).get("prompt", "") if which is not None else "\n".join(prompt_problems(shot).values())
+        wrong += [f"{path.name}:{line.number}: {found}"] if found else []
         shots.append(shot)
     prompts_file.refuse(wrong)
     return shots
@@ -97,10 +112,14 @@ def _check_options(shots: Sequence[Shot], given: Mapping[str, Any]) -> None:
     together: dict[str, str] = {}
     for shot in shots:
         together |= (found := problems(shot))
-        wrong += [f"--{name}: {text}" for name, text in found.items()]
-        wrong += [text if name == "clip" else f"--{name}: {text}" for name, text in file_problems(shot).items()]
+        wrong += [_named(name, text) for name, text in (*found.items(), *file_problems(shot).items())]
     if wrong:
         raise InputError("arguments_conflict" if together else "input_unreadable", "\n".join(dict.fromkeys(wrong)))
+
+
+def _named(name: str, text: str) -> str:
+    """What is wrong, with the option that it is about."""
+    return text if name == "clip" else f"The prompt {text}" if name == "prompt" else f"{_flags({name: text})}: {text}"
 
 
 def _flags(options: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from ..installed import installed
 from . import arguments, exit_codes
 from .display import Display, Row, make_display
 from .exit_codes import InputError
@@ -61,6 +62,7 @@ def _settings(args: Namespace, jobs: int = 0) -> SessionSettings:
         max_crashes=args.max_crashes,
         jobs=jobs,
         torch_python=args.torch_python or "",
+        published=installed(),
     )
 
 

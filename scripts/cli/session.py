@@ -13,11 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ...backends.published.model import PublishedModel
 from ...backends.workflows import note_of
 from ...queue.contract import Json, Record
 from ...queue.errors import JobError, MotionQueueError
 from ...queue.model import Job, JobSpec, Progress
-from ..shots import Shot
+from ..shots import Shot, motion_payload
 from .display import Row
 
 PAGE = 1000
@@ -34,6 +35,7 @@ class SessionSettings:
     max_crashes: int = 3
     jobs: int = 0  # how many will be submitted
     torch_python: str = ""
+    published: tuple[PublishedModel, ...] = ()
 
 
 class Session:
@@ -49,6 +51,7 @@ class Session:
             "blender": settings.blender,
             "max_crashes": settings.max_crashes,
             "torch_python": settings.torch_python,
+            "published": settings.published,
         }
         if settings.concurrency is not None:
             values["concurrency"] = settings.concurrency
@@ -239,10 +242,7 @@ def payload(shot: Shot, out: Path) -> dict[str, Json]:
     if shot.trust_scripts:
         optional["trust_scripts"] = True
     if shot.clip is None:
-        optional |= {"seconds": shot.seconds, "seed": shot.seed, "variation": shot.variation, "guidance": shot.guidance}
-        optional |= {"speed": shot.speed, "bend": shot.bend, "heading": shot.heading}
-        optional |= {"loop": shot.loop or None, "in_place": shot.in_place or None}
-        optional |= {"weights": str(shot.weights) if shot.weights else None, "model_device": shot.model_device}
+        optional |= motion_payload(shot)
     return values | {name: value for name, value in optional.items() if value not in (None, "")}
 
 

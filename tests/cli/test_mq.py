@@ -50,7 +50,10 @@ def mq(checkout: Path, *arguments: str, set_up: bool = True, **more: str) -> sub
     )
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["generate"], ["resume"], ["list"], ["cancel"], ["test"], ["bench"], ["build"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["run"], ["generate"], ["resume"], ["list"], ["cancel"], ["test"], ["bench"], ["build"], ["models"], ["models", "set"]],
+)
 def test_manual_pages_need_no_set_up(checkout: Path, command: list[str]) -> None:
     done = mq(checkout, *command, "--help", set_up=False)
     assert done.returncode == 0 and done.stdout.startswith("usage: mq.py")

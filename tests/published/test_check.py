@@ -106,7 +106,7 @@ def test_modules_that_a_python_lacks_are_named(tmp_path: Path) -> None:
 
 
 def test_health_says_everything_at_once(tmp_path: Path, pool: ChildPool) -> None:
-    health = PublishedBackend(pool, model(Which.MOMASK_PLUS, tmp_path, python="no-such-python")).health()
+    health = PublishedBackend(pool, [model(Which.MOMASK_PLUS, tmp_path, python="no-such-python")]).health()
     assert not health.ok
     for word in ("no-such-python", "SnapMoGen", "checkpoint_dir", "T5"):
         assert word in health.message

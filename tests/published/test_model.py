@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from motion_queue.backends.published.model import ModelDevice, MotionRequest, PublishedModel, Which, validate
+from motion_queue.backends.published.model import (
+    ModelDevice,
+    MotionRequest,
+    PublishedModel,
+    Which,
+    asked_for,
+    chosen,
+    models_of,
+    validate,
+)
 from motion_queue.queue.errors import MotionQueueError
 
 MODEL = {"which": "momask", "checkout": "/models/momask", "python": "/envs/momask/bin/python"}
@@ -50,8 +59,9 @@ def test_a_model_s_wrong_options_are_refused_by_name(field: str, value: Any) -> 
     [
         ("prompt", ""), ("prompt", "   "), ("prompt", None), ("prompt", "walks\nthen runs"), ("prompt", "x" * 10_000),
         ("seconds", 0), ("seconds", -1), ("seconds", 1e9), ("seconds", float("nan")), ("seconds", "4"), ("seconds", True),
-        ("prompt", 7), ("seed", -1), ("seed", 1.5), ("steps", 0), ("steps", 1000), ("guidance", float("inf")),
-        ("seed", 2**32), ("device", "gpu"),
+        ("prompt", 7), ("seed", -1), ("seed", 1.5), ("sampling_steps", 0), ("sampling_steps", 1000), ("guidance", float("inf")),
+        ("seed", 2**32), ("model_device", "gpu"), ("model_device", "numpy"), ("variation", -1), ("loop", 1), ("in_place", "yes"),
+        ("speed", 0), ("heading", 400), ("fps", 0), ("bend", 10), ("path", [[0, 1]]), ("weights", "a"), ("end_pose_frame", 3),
     ],
 )  # fmt: skip
 def test_a_motion_s_wrong_options_are_refused_by_name(field: str, value: Any) -> None:
@@ -78,3 +88,57 @@ def test_without_a_length_one_model_estimates_it_and_the_other_makes_six_seconds
     request = MotionRequest(prompt="x")
     assert (request.frames(Which.MOMASK), request.frames(Which.MOMASK_PLUS)) == (0, 180)
     assert MotionRequest(prompt="x", seconds=4.0).frames(Which.MOMASK) == 80
+
+
+def test_settings_are_models_and_back() -> None:
+    model = PublishedModel.from_options(
+        {**MODEL, "device": "cuda", "memory_limit_mb": 4000.0, "text_encoder": "~/clip", "transformer": "mine"}
+    )
+    assert models_of({"momask": model.to_options()}, "models.json") == (model,)
+    least = PublishedModel.from_options(MODEL)
+    assert least.to_options() == {"checkout": "/models/momask", "python": "/envs/momask/bin/python", "device": "auto"}
+    assert models_of({}, "models.json") == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"mdm": {}}, "mdm"),
+        ({"momask": {}}, "momask.checkout"),
+        ({"momask": {**MODEL, "checkot": "/x"}}, "momask.which"),
+        ({"momask": {"checkout": "/x", "python": "/y", "devise": "cpu"}}, "momask.devise"),
+        ({"momask": {"checkout": "/x", "python": ["rm"]}}, "momask.python"),
+        ({"momask": {"checkout": "/x", "python": "/y", "memory_limit_mb": "all"}}, "momask.memory_limit_mb"),
+        ({"momask": {"checkout": "/x", "python": "/y", "transformer": "../up"}}, "momask.transformer"),
+    ],
+)
+def test_settings_that_are_no_models_are_refused_by_name(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(MotionQueueError) as caught:
+        models_of(settings, "/home/me/models.json")
+    assert caught.value.code == "published_settings_invalid" and named in caught.value.details
+    assert "/home/me/models.json" in caught.value.message and named in caught.value.message
+
+
+def test_the_one_that_is_asked_for_is_found_among_those_that_are_set() -> None:
+    momask = PublishedModel.from_options(MODEL)
+    assert chosen([momask], Which.MOMASK) is momask
+    with pytest.raises(MotionQueueError) as caught:
+        chosen([momask], Which.MOMASK_PLUS)
+    assert caught.value.code == "published_not_set" and "mq.py models set momask++" in caught.value.message
+
+
+@pytest.mark.parametrize("name", [None, "builtin"])
+def test_without_a_name_or_with_its_own_the_built_in_model_is_meant(name: str | None) -> None:
+    assert asked_for({"model": name}) is None
+
+
+@pytest.mark.parametrize("name", ["", "MoMask", 1, [], {"a": 1}])
+def test_a_model_that_there_is_not_is_refused(name: Any) -> None:
+    with pytest.raises(MotionQueueError) as caught:
+        asked_for({"model": name})
+    assert caught.value.code == "invalid_options" and list(caught.value.details) == ["model"]
+
+
+def test_variations_have_seeds_of_their_own() -> None:
+    seeds = [MotionRequest(prompt="x", seed=2**32 - 1, variation=i).used_seed for i in range(3)]
+    assert seeds == [2**32 - 1, 0, 1]

@@ -146,7 +146,7 @@ def test_no_memory_is_told_apart_by_where_it_lacks_and_the_card_s_offers_the_pro
         raise raised
     assert caught.value.code == code
     if code == "cuda_out_of_memory":
-        assert "device cpu" in caught.value.message and "cpu" in caught.value.details["device"] and emptied == [True]
+        assert "device cpu" in caught.value.message and "cpu" in caught.value.details["model_device"] and emptied == [True]
 
 
 def test_an_error_that_is_not_about_memory_stays_what_it_is() -> None:

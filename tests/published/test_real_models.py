@@ -37,7 +37,9 @@ def warm() -> Iterator[ChildPool]:
 
 
 def request(**changes: Any) -> MotionRequest:
-    return MotionRequest(**{"prompt": "a person walks forward and waves", "seconds": 2.0, "seed": 4, "steps": 3, **changes})
+    return MotionRequest(
+        **{"prompt": "a person walks forward and waves", "seconds": 2.0, "seed": 4, "sampling_steps": 3, **changes}
+    )
 
 
 def broken(installed: Installed, tmp_path: Path) -> tuple[PublishedModel, Path]:
@@ -60,7 +62,7 @@ def test_a_prompt_becomes_a_clip_with_progress_for_every_step(
     installed: Install, warm: ChildPool, which: Which, tmp_path: Path
 ) -> None:
     target = tmp_path / "motion.bvh"
-    data = generate(warm, installed(which).model(), request(steps=5), target, context := Context())
+    data = generate(warm, installed(which).model(), request(sampling_steps=5), target, context := Context())
     motion = read_bvh(target)
     assert len(motion) == data["frames"] == round(2.0 * which.fps)
     assert motion.fps == pytest.approx(which.fps, rel=1e-3)
@@ -89,7 +91,11 @@ def test_any_prompt_and_the_longest_motion_go_through(
     installed: Install, warm: ChildPool, which: Which, tmp_path: Path, prompt: str
 ) -> None:
     data = generate(
-        warm, installed(which).model(), request(prompt=prompt, seconds=which.max_seconds, steps=1), tmp_path / "x.bvh", Context()
+        warm,
+        installed(which).model(),
+        request(prompt=prompt, seconds=which.max_seconds, sampling_steps=1),
+        tmp_path / "x.bvh",
+        Context(),
     )
     assert data["frames"] == round(which.max_seconds * which.fps)
 
@@ -109,7 +115,7 @@ def test_cancelling_takes_effect_between_two_layers_and_leaves_the_networks_load
 
     def work() -> None:
         try:
-            generate(warm, model, request(steps=100), tmp_path / "x.bvh", context)
+            generate(warm, model, request(sampling_steps=100), tmp_path / "x.bvh", context)
         except StepStopped:
             ends.append(time.monotonic())
 
@@ -227,5 +233,5 @@ def test_cuda_is_not_replaced_by_the_processor_unasked(installed: Install, warm:
 def test_a_memory_limit_ends_the_job(installed: Install, pool: ChildPool, which: Which, tmp_path: Path) -> None:
     model = installed(which).model(memory_limit_mb=100.0)
     with pytest.raises(MotionQueueError) as caught:
-        generate(pool, model, request(seconds=which.max_seconds, steps=100), tmp_path / "x.bvh", Context())
+        generate(pool, model, request(seconds=which.max_seconds, sampling_steps=100), tmp_path / "x.bvh", Context())
     assert caught.value.code == "memory_limit"

@@ -126,3 +126,21 @@ def _load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (["models"], False),
+        (["models", "--json"], False),
+        (["models", "set", "momask", "--checkout", "check"], False),
+        (["models", "check", "momask"], True),
+        (["models", "--json", "check"], True),
+        (["models", "check", "--help"], False),
+        (["generate", "walks", "--explain"], False),
+        (["generate", "walks", "--model", "momask", "--out", "x.bvh"], True),
+        (["list"], False),
+    ],
+)
+def test_only_what_computes_needs_set_up(command: list[str], needed: bool) -> None:
+    assert bootstrap._needs_environment(command[0], command) is needed

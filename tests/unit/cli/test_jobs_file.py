@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from motion_queue.persistence import models_file
 from motion_queue.scripts import fuzz_jobs, jobs_file, located_json
 from motion_queue.scripts.jobs_file import JobsFileError
-from motion_queue.scripts.shots import ENGINES, MODEL_DEVICES, STEPS, Shot
+from motion_queue.scripts.shots import ENGINES, MODEL_DEVICES, MODELS, STEPS, Shot, motion_payload
 
 SCHEMA = json.loads((Path(jobs_file.__file__).parents[1] / "docs" / "jobs.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -127,12 +128,58 @@ def test_every_mistake_is_reported_at_once_with_its_line_column_and_path() -> No
             '{"version": 1, "jobs": [{"clip": "a", "camera": "C"}]}',
             "jobs.json:1:49: $.jobs[0].camera: needs a `scene` that has this camera",
         ),
+        (
+            '{"version": 1, "jobs": [{"prompt": "juggles", "model": "momask", "seconds": 30}]}',
+            "jobs.json:1:77: $.jobs[0].seconds: must be a number from 0.5 to 9.8 (with the model momask)",
+        ),
+        (
+            '{"version": 1, "jobs": [{"prompt": "juggles", "model": "momask++", "bend": 30}]}',
+            "jobs.json:1:76: $.jobs[0].bend: is only for the model 'builtin' (with the model momask++)",
+        ),
+        (
+            '{"version": 1, "jobs": [{"prompt": "juggles", "model": "momask++", "model_device": "numpy"}]}',
+            "jobs.json:1:84: $.jobs[0].model_device: must be one of auto, cpu, cuda (with the model momask++)",
+        ),
+        (
+            '{"version": 1, "jobs": [{"prompt": "waves", "model_device": "auto"}]}',
+            "jobs.json:1:61: $.jobs[0].model_device: `auto` is only for published models",
+        ),
+        (
+            '{"version": 1, "jobs": [{"prompt": "waves", "model": "momsk"}]}',
+            "jobs.json:1:54: $.jobs[0].model: must be one of builtin, momask, momask++; did you mean `momask`?",
+        ),
+        (
+            '{"version": 1, "jobs": [{"clip": "a.bvh", "model": "momask"}]}',
+            "jobs.json:1:52: $.jobs[0].model: is only for prompts",
+        ),
         ('{"version": 1, "jobs": [7]}', "jobs.json:1:25: $.jobs[0]: must be an object, not a number"),
         ("null", "jobs.json:1:1: $: must be an object, not null"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(text: str, expected: str) -> None:
     assert mistakes(text) == [expected]
+
+
+def test_a_job_may_take_the_built_in_model_where_the_defaults_name_another() -> None:
+    first, second = parse(
+        '{"version": 1, "defaults": {"model": "momask", "model_device": "cpu"}, "jobs": [{"prompt": "juggles"},'
+        ' {"prompt": "waves", "model": "builtin"}]}'
+    )
+    assert (first.published, second.published) == ("momask", None)
+    assert motion_payload(first) == {"seed": 1, "variation": 0, "model": "momask", "model_device": "cpu"}
+    assert motion_payload(second) == {"seed": 1, "variation": 0, "model_device": "cpu"}
+
+
+def test_a_model_that_is_not_set_is_named_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(models_file.ENVIRONMENT, str(tmp_path / "models.json"))
+    file = tmp_path / "jobs.json"
+    file.write_text('{"version": 1, "jobs": [\n{"prompt": "juggles", "model": "momask"}]}', encoding="utf-8")
+    with pytest.raises(JobsFileError) as caught:
+        jobs_file.load(file)
+    assert [(m.path, m.line) for m in caught.value.mistakes] == [("$.jobs[0].model", 2)]
+    assert "[published_not_set]" in caught.value.message
+    models_file.write(tmp_path / "models.json", {"momask": {"checkout": "/m", "python": "/p"}})
+    assert [shot.model for shot in jobs_file.load(file)] == ["momask"]
 
 
 def test_a_byte_order_mark_is_accepted_and_another_encoding_is_refused() -> None:
@@ -203,6 +250,7 @@ _near: dict[str, st.SearchStrategy[Any]] = {
     "steps": st.lists(st.sampled_from([*STEPS, "bake", 1, True, "read"]), max_size=4),
     "priority": st.sampled_from([0, 100, 101, -1, 50.0, 0.5, False]),
     "prompt": st.sampled_from(["wave", "", " \t\r\n", "walks\nthen waves", "a\u0000", "w" * 2000, "w" * 2001, "\u3000", "🙂", 3]),
+    "model": st.sampled_from([*MODELS, "MoMask", "", None, 1]),
     "seconds": st.sampled_from([1, 60, 0.99, 60.5, 4.5, True, "4", None]),
     "seed": st.sampled_from([0, 2**32 - 1, 2**32, -1, 7.0, 7.5, False]),
     "variations": st.sampled_from([1, 100, 0, 101, 3.0, "3"]),
@@ -245,7 +293,7 @@ def _valid_by_hand(document: Any) -> bool:
 
 
 def _beyond_the_schema(message: str) -> bool:
-    beyond = ("comes before the first", "needs a `scene`", "Workbench takes none", "is only for ")
+    beyond = ("comes before the first", "needs a `scene`", "Workbench takes none", "is only for ", "(with the model ")
     return any(words in message for words in beyond)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from motion_queue.persistence import models_file
 from motion_queue.queue.errors import MotionQueueError
 from motion_queue.scripts.cli import arguments
 from motion_queue.scripts.cli.generate import asked
@@ -138,3 +139,60 @@ def test_what_cannot_be_generated_is_said_before_it_is_tried(weights: str, words
 def test_variations_of_a_motion_are_files_with_numbers(weights: str, tmp_path: Path) -> None:
     words = ["generate", "walks", "--variations", "2", "--out", str(tmp_path / "w.bvh"), "--weights", weights]
     assert [path.name for path in asked(arguments.parser().parse_args(words)).targets] == ["w_01.bvh", "w_02.bvh"]
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings in which MoMask is set, though nothing of it is there."""
+    path = tmp_path / "models.json"
+    monkeypatch.setenv(models_file.ENVIRONMENT, str(path))
+    models_file.write(path, {"momask": {"checkout": "/m", "python": "/p"}})
+    return path
+
+
+def run_with(*words: str) -> tuple[Shot, ...]:
+    return shots_of(arguments.parser().parse_args(["run", *words, "--out", "out"]))
+
+
+def test_a_published_model_takes_any_words_and_its_options_stand_in_the_payload(published: Path) -> None:
+    (shot,) = run_with("juggles three torches", "--model", "momask", "--seconds", "4", "--loop", "--model-device", "auto")
+    values = payload(shot, Path("/out"))
+    assert (values["model"], values["seconds"], values["loop"], values["model_device"]) == ("momask", 4.0, True, "auto")
+    assert not {"bend", "weights", "guidance"} & set(values)
+
+
+def test_the_built_in_model_has_no_name_and_no_device_in_the_payload(weights: str) -> None:
+    (shot,) = typed(weights, "walks", "--model", "builtin")
+    assert not {"model", "model_device"} & set(payload(shot, Path("/out")))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["juggles torches", "--model", "momask++"], "published_not_set", "momask++"),
+        (["juggles torches", "--model", "momask", "--bend", "20"], "arguments_conflict", "--bend"),
+        (["juggles torches", "--model", "momask", "--seconds", "20"], "arguments_conflict", "--seconds"),
+        (["juggles torches", "--model", "momask", "--model-device", "numpy"], "arguments_conflict", "--model-device"),
+        (["w" * 1001 + " torches", "--model", "momask"], "arguments_conflict", "The prompt is longer than 1,000 characters"),
+        (["juggles", "three", "torches", "--model", "momask"], "arguments_conflict", "quotes"),
+    ],
+)
+def test_what_a_published_model_does_not_have_is_said_before_anything_starts(
+    published: Path, words: list[str], code: str, said: str
+) -> None:
+    with pytest.raises(MotionQueueError) as caught:
+        run_with(*words)
+    assert caught.value.code == code and said in caught.value.message
+
+
+def test_a_file_of_prompts_for_a_published_model_is_checked_line_by_line(published: Path, tmp_path: Path) -> None:
+    path = tmp_path / "shots.txt"
+    path.write_text("juggles\nsings\n" + "w" * 1500 + "\n", encoding="utf-8")
+    with pytest.raises(MotionQueueError) as caught:
+        run_with("--prompts", str(path), "--model", "momask")
+    assert caught.value.message == "shots.txt:3: is longer than 1,000 characters (with the model momask)"
+    with pytest.raises(MotionQueueError) as caught:
+        run_with("--prompts", str(path), "--model", "momask++")
+    assert caught.value.code == "published_not_set"
+    path.write_text("juggles\nsings\n", encoding="utf-8")
+    assert [shot.prompt for shot in run_with("--prompts", str(path), "--model", "momask")] == ["juggles", "sings"]
