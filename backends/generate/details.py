@@ -22,13 +22,14 @@ _REACH = 3  # tokens on either side that are compared
 _NEARNESS = np.array([0.35, 0.6, 1.0, 0.0, 1.0, 0.6, 0.35], np.float32)  # how much each of them counts; the first code is equal
 _CANDIDATES = 24
 _CUT = 0.6  # what leaving a piece costs, in units of the codebook's usual distance
-_ALIKE, _STRICT = 0.7, 6  # captions that fit less than this share of the best one do not count; the others by this power of it
-_BESIDE = 0.3  # how much a word counts that a caption says beside those asked for
+_ALIKE, _STRICT = 0.9, 6  # captions that fit less than this share of the best one do not count; the others by this power of it
+_BESIDE = 1.0  # how much a word counts that a caption says beside those asked for
 _RECOGNISED = 0.3  # the least fit of a caption that a motion is modelled on
-_KEPT, _PINNED = 0.25, 0.25  # share of its moments that are kept because most happens there, and of the others
+_KEPT, _PINNED = 0.25, 0.5  # share of its moments that are kept because most happens there, and of the others
 _NEAR = 0.35  # codes that are nearer than about this, in units of the usual distance, stand for each other
 _LEAN_MOST = 3.0  # log of how much likelier or less likely words can make a code at most
 _UNFIT = 0.4  # what it costs to take a token from a clip whose caption does not fit at all
+_CHANCE = 0.2  # up to so much is added to what each place costs, so that two motions of the same first codes differ
 _JUMP = 1.0  # how much the difference of what should come next to what comes counts
 
 
@@ -145,9 +146,9 @@ class Examples:
         out: Floats = both / np.maximum(wanted + _BESIDE * (said - both), 1e-6)
         return out
 
-    def choose(self, first: Ints, before: int | None = None, words: Collection[int] = ()) -> Chosen:
-        """All codes for the first codes [T], rather from clips whose captions fit the words. `before`: the place that the token
-        before them was taken from."""
+    def choose(self, first: Ints, draw: np.random.Generator, *, before: int | None = None, words: Collection[int] = ()) -> Chosen:
+        """All codes for the first codes [T], rather from clips whose captions fit the words; what fits about as well is drawn.
+        `before`: the place that the token before them was taken from."""
         length = len(first)
         fit = self._fit(words)
         unfit = _UNFIT * (1.0 - fit / max(float(fit.max()), 1e-6))[self._runs]
@@ -158,6 +159,7 @@ class Examples:
         previous = np.array([-1 if before is None else before])
         for t in range(length):
             found, cost = self._alike(first, t, unfit)
+            cost = cost + _CHANCE * draw.random(len(cost), np.float32)
             step = total[:, None] + self._transition(previous, found)
             best = np.argmin(step, axis=0)
             total = step[best, np.arange(len(found))] + cost

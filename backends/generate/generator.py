@@ -35,7 +35,7 @@ _CONTEXT = 10  # tokens of what came before that a new window is shown
 _SEAM = 3  # tokens in which one part becomes the next
 _LOCK = LockOptions(blend=0.05)  # shorter than for captured clips: what is generated is smoother than they are
 _RETRIEVED = 2.0  # seconds: who follows one training clip for as long shows that clip
-_STEERED = np.array([0.3, 0.4, 0.7])  # how much a path is bent at most: metres a second to the side, forward; radians a second
+_STEERED = np.array([0.3, 0.4, 1.2])  # how much a path is bent at most: metres a second to the side, forward; radians a second
 _NEARLY = np.array([0.08, 0.08, 0.14])  # metres a second to the side and forward, radians of a whole part …
 _NEARLY_SHARE = 0.1  # … or this share of what was asked: so far off a path is left as it is
 _STEER_EASE = 6.0  # frames
@@ -181,7 +181,7 @@ class Generator:
             known = codes[first:stop, 0].copy()
             words = [self._networks.words[w] for w in part.segment.words]
             action = ACTIONS[part.segment.action]
-            if action.brief and start == part.start:
+            if action.brief and not action.on_top and start == part.start:
                 anchors = self._examples.anchors(words, stop - start, draw, from_start=action.kind is Kind.POSTURE)
                 if anchors is not None:
                     pinned = anchors.pinned.copy()
@@ -196,13 +196,14 @@ class Generator:
                 plan.control[first:stop],
                 known,
                 is_known,
-                self._examples.leaning(words),
+                # What goes on and on is in many clips, whose captions say little of how it goes on.
+                self._examples.leaning(words if action.brief else ()),
                 options.sampling,
                 draw,
                 step,
             )
             before = int(sources[start - 1]) if start else None
-            chosen = [self._examples.choose(row[start - first :], before, words) for row in drawn.codes]
+            chosen = [self._examples.choose(row[start - first :], draw, before=before, words=words) for row in drawn.codes]
             best = self._best(drawn, chosen, plan.control[start:stop])
             codes[start:stop], sources[start:stop] = chosen[best].codes, chosen[best].sources
             agreement.append(float(drawn.agreement[best]))

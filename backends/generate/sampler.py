@@ -23,7 +23,7 @@ class Sampling:
     """How codes are drawn."""
 
     steps: int = 10  # passes through the network
-    guidance: float = 2.0  # 1: as the model says; more: closer to the text, less varied
+    guidance: float = 1.5  # 1: as the model says; more: closer to the text, less varied
     leaning: float = 1.0  # how much heed is paid to which codes the words' own clips have
     temperature: float = 1.0
     candidates: int = 2  # drawn at once; the caller keeps the best

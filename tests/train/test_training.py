@@ -134,7 +134,7 @@ def test_the_examples_are_the_codes_of_the_clips(weights: Weights, pack_folder: 
     assert np.bincount(stored.clip_of_run).tolist() == [4] * len(pack.clips)
     version = next(v for v in pack.versions if v.clip == 1 and v.speed == 1.0 and not v.mirrored)
     codes = networks.encode(version.features[: len(version) // 4 * 4])
-    chosen = Examples.of(networks).choose(codes[:, 0])
+    chosen = Examples.of(networks).choose(codes[:, 0], np.random.default_rng(0))
     np.testing.assert_array_equal(chosen.codes, codes)
     assert Examples.of(networks).pieces(chosen.sources) == [(pack.clips[1].id, 0, len(codes))]
 

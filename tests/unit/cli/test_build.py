@@ -14,8 +14,9 @@ ALLOWED = [
     r"(__init__|app|finish)\.py",
     r"(operators|panels|queue|persistence|backends|motion)/([a-z_]+/)*[a-z_0-9]+\.py",
     r"backends/generate/model\.safetensors",
-    r"scripts/(__init__|batch|jobs_file|located_json|prompts_file|shots)\.py",
-    r"scripts/cli/(__init__|__main__|arguments|display|exit_codes|generate|listing|main|request|run|session)\.py",
+    r"scripts/(__init__|batch|installed|jobs_file|located_json|prompts_file|shots)\.py",
+    r"scripts/cli/(__init__|__main__|arguments|display|exit_codes|generate|generate_published)\.py",
+    r"scripts/cli/(listing|main|models|request|run|session|terminal)\.py",
     r"wheels/psutil-[\w.]+-cp3\d-abi3-[\w.]+\.whl",
 ]
 

@@ -13,6 +13,10 @@ from motion_queue.backends.generate.details import Examples
 _LEVELS, _CODES = 3, 12
 
 
+def draws(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
 def bank(*clips: list[int], seed: int = 0) -> Examples:
     """Clips of those first codes; the further ones say which clip and which token they are."""
     draw = np.random.default_rng(seed)
@@ -28,14 +32,14 @@ def bank(*clips: list[int], seed: int = 0) -> Examples:
 
 def test_the_first_codes_of_a_clip_bring_the_clip_back() -> None:
     examples = bank([1, 2, 3, 4, 5, 6], [1, 2, 3, 9, 9, 9], [7, 3, 4, 5, 8, 8])
-    chosen = examples.choose(np.array([1, 2, 3, 9, 9]))
+    chosen = examples.choose(np.array([1, 2, 3, 9, 9]), draws())
     assert examples.pieces(chosen.sources) == [("clip1", 0, 5)]
     assert chosen.codes[:, 1].tolist() == [1] * 5
 
 
 def test_where_no_clip_goes_on_so_pieces_are_as_long_as_they_can_be() -> None:
     examples = bank([1, 2, 3, 4], [4, 8, 9, 10], [2, 8, 4, 1])
-    chosen = examples.choose(np.array([1, 2, 3, 4, 8, 9, 10]))
+    chosen = examples.choose(np.array([1, 2, 3, 4, 8, 9, 10]), draws())
     assert examples.pieces(chosen.sources) in (
         [("clip0", 0, 4), ("clip1", 4, 3)],
         [("clip0", 0, 3), ("clip1", 3, 4)],
@@ -45,12 +49,12 @@ def test_where_no_clip_goes_on_so_pieces_are_as_long_as_they_can_be() -> None:
 def test_what_came_before_is_gone_on_with() -> None:
     examples = bank([5, 1, 2], [6, 1, 2])
     for before, clip in ((0, "clip0"), (3, "clip1")):
-        assert examples.pieces(examples.choose(np.array([1, 2]), before).sources) == [(clip, 0, 2)]
+        assert examples.pieces(examples.choose(np.array([1, 2]), draws(), before=before).sources) == [(clip, 0, 2)]
 
 
 def test_a_code_that_no_clip_has_is_taken_for_the_nearest() -> None:
     examples = bank([1, 2, 3, 8])
-    assert examples.choose(np.array([1, 2, 3, 11])).codes[:, 0].tolist() == [1, 2, 3, 8]
+    assert examples.choose(np.array([1, 2, 3, 11]), draws()).codes[:, 0].tolist() == [1, 2, 3, 8]
 
 
 def test_words_lean_to_the_codes_of_their_clips() -> None:
@@ -82,7 +86,7 @@ def test_any_first_codes_get_details_that_belong_to_them(first: list[int], seed:
     draw = np.random.default_rng(seed)
     clips = [draw.integers(0, _CODES, size=size).tolist() for size in (30, 5, 17)]
     examples = bank(*clips, list(range(_CODES)), seed=seed)
-    chosen = examples.choose(np.array(first))
+    chosen = examples.choose(np.array(first), draws(seed))
     assert chosen.codes[:, 0].tolist() == first
     pieces = examples.pieces(chosen.sources)
     assert sum(tokens for _, _, tokens in pieces) == len(first)

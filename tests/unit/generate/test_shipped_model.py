@@ -16,10 +16,10 @@ import pytest
 
 from motion_queue.app import App, Settings
 from motion_queue.backends.generate.backend import GenerateBackend
-from motion_queue.backends.generate.generator import GenerateOptions, Generator
+from motion_queue.backends.generate.generator import GenerateOptions, Generator, report_json
 from motion_queue.backends.generate.header import SHIPPED, read_header
 from motion_queue.backends.generate.options import vocabulary
-from motion_queue.backends.generate.prompt import ACTIONS, known_actions
+from motion_queue.backends.generate.prompt import ACTIONS, explain_retrieved, known_actions
 from motion_queue.motion.bvh import read_bvh
 from motion_queue.scripts import build
 
@@ -71,6 +71,23 @@ def test_seeds_differ_and_the_same_seed_does_not(generator: Generator) -> None:
         generator.generate("waves", GenerateOptions(seconds=3.0, seed=seed)).motion.rotations for seed in (1, 1, 2)
     )
     assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_what_was_modelled_on_a_clip_says_so(generator: Generator) -> None:
+    """Four clips show somebody sitting down: one of them is what a motion is held to."""
+    made = generator.generate("a person sits down", GenerateOptions(seconds=3.0, seed=1))
+    found = made.report.retrieved[0].clip
+    assert "sit" in found and all(0.0 <= r.share <= 1.0 for r in made.report.retrieved)
+    told = report_json(made)["retrieved"]
+    assert found in explain_retrieved(told)
+
+
+def test_variations_differ(generator: Generator) -> None:
+    for prompt in ("a person walks forward", "a person sits down", "a person kicks with the right leg"):
+        made = {
+            generator.generate(prompt, GenerateOptions(seconds=3.0, seed=seed)).motion.rotations.tobytes() for seed in range(6)
+        }
+        assert len(made) >= 5, prompt
 
 
 def test_health_is_good(tmp_path: Path) -> None:
