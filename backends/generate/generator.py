@@ -34,7 +34,7 @@ from .weights import read_weights
 _CONTEXT = 10  # tokens of what came before that a new window is shown
 _SEAM = 3  # tokens in which one part becomes the next
 _LOCK = LockOptions(blend=0.05)  # shorter than for captured clips: what is generated is smoother than they are
-_RETRIEVED = 2.0  # seconds: who follows one training clip for as long shows that clip
+_RETRIEVED, _MOSTLY = 2.0, 0.6  # seconds, share: what takes so much of so long from one training clip shows that clip
 _STEERED = np.array([0.3, 0.4, 1.2])  # how much a path is bent at most: metres a second to the side, forward; radians a second
 _NEARLY = np.array([0.08, 0.08, 0.14])  # metres a second to the side and forward, radians of a whole part …
 _NEARLY_SHARE = 0.1  # … or this share of what was asked: so far off a path is left as it is
@@ -217,10 +217,15 @@ class Generator:
         return int(np.argmin(cost))
 
     def _retrieved(self, sources: Ints, anchored: Sequence[tuple[str, int, int]]) -> tuple[Retrieved, ...]:
-        """The stretches that follow one clip all along for long, and those that were modelled on one."""
-        pieces = self._examples.pieces(sources)
-        found = [(clip, first, first + tokens) for clip, first, tokens in pieces if tokens * TOKEN_SECONDS >= _RETRIEVED]
-        of = np.concatenate([np.full(tokens, clip, dtype=object) for clip, _, tokens in pieces])
+        """The stretches that are one clip more than anything else for long, and those that were modelled on one."""
+        of = np.concatenate([np.full(tokens, clip, dtype=object) for clip, _, tokens in self._examples.pieces(sources)])
+        long = min(len(of), round(_RETRIEVED / TOKEN_SECONDS))
+        found = []
+        for clip in dict.fromkeys(of.tolist()):
+            there = np.convolve(of == clip, np.ones(long), mode="valid") >= _MOSTLY * long  # of the windows that begin at each
+            if there.any():
+                windows = np.flatnonzero(there)
+                found.append((clip, int(windows[0]), int(windows[-1]) + long))
         return tuple(
             Retrieved(
                 clip=clip,
