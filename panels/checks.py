@@ -131,12 +131,12 @@ def _of_source(draft: Draft) -> Iterable[Problem]:
             yield Problem("clip", "Choose a BVH file.")
         elif not draft.clip.lower().endswith(CLIP_SUFFIX):
             yield Problem("clip", f"{Path(draft.clip).name} is no BVH file.")
-        elif not Path(draft.clip).is_absolute():
+        elif not is_whole(draft.clip):
             yield Problem("clip", "A path that begins with // needs a saved file. Save the .blend first.")
     elif draft.source is Source.FOLDER:
         if not draft.folder:
             yield Problem("folder", "Choose a folder with BVH files.")
-        elif not Path(draft.folder).is_absolute():
+        elif not is_whole(draft.folder):
             yield Problem("folder", "A path that begins with // needs a saved file. Save the .blend first.")
     elif draft.facts.text is None:
         yield Problem("text", "Choose a text with one prompt or clip a line." if not draft.text else "That text is gone.")
@@ -151,7 +151,7 @@ def _of_list(draft: Draft) -> Iterable[Problem]:
     if len(lines) * draft.takes > MOST_LINES:
         yield Problem("text", f"These are more than {MOST_LINES:,} shots. Split the text.")
         return
-    wrong = [line for line in lines if line.clip and not Path(line.clip).is_absolute()]
+    wrong = [line for line in lines if line.clip and not is_whole(line.clip)]
     if wrong:
         yield Problem("text", f"Line {wrong[0].number}: a relative path needs a saved file. Save the .blend first.")
     seconds = _asked_seconds(draft)
@@ -207,7 +207,7 @@ def _of_character(draft: Draft) -> Iterable[Problem]:
             yield Problem("character_file", "Choose a character file.")
         elif not draft.character_file.lower().endswith(CHARACTER_SUFFIXES):
             yield Problem("character_file", f"A character is one of {', '.join(CHARACTER_SUFFIXES)}.")
-        elif not Path(draft.character_file).is_absolute():
+        elif not is_whole(draft.character_file):
             yield Problem("character_file", "A path that begins with // needs a saved file. Save the .blend first.")
         return
     if draft.character is not Character.SELECTED:
@@ -340,6 +340,11 @@ def beside(path: str, blend: str) -> str:
         return str(Path(blend).parent / path) if blend else f"//{path}"
     path = str(Path(path).expanduser())
     return str(Path(blend).parent / path) if blend and not Path(path).is_absolute() else path
+
+
+def is_whole(path: str) -> bool:
+    """Whether a path says all of where a file is; `//` of a file that was never saved does not."""
+    return Path(path).is_absolute() and not path.startswith("//")
 
 
 def clips_in(folder: str) -> tuple[str, ...]:
