@@ -108,10 +108,13 @@ def start() -> App:
     """
     if _app is None:
         start_soon()
-        if _opening is not None:
-            _opening.wait()
+        opening = _opening
+        if opening is not None:
+            opening.wait()
         _take_opened()
         publish()
+        if opening is not None and opening.error is not None:
+            raise opening.error
     return app()
 
 

@@ -27,7 +27,7 @@ from . import exit_codes
 TESTS = bootstrap.ROOT / "tests"
 HANGING = 30 * 60.0  # seconds: a suite that takes longer hangs
 TEST_HANGING = 15 * 60  # seconds: a single test that takes longer hangs; it is ended with the stacks of all threads
-_IN_BLENDER = ("blender", "children")  # suites that run again in every further Blender module
+_IN_BLENDER = ("blender", "children", "ui")  # suites that run again in every further Blender module
 _INSTALLED = "installed"  # the suite for an installed Blender
 _TORCH = "train"  # the suite for a Python that has torch, which is too large to install for every run
 _EXCUSED = ("is not beside",)  # reasons to skip that continuous integration forgives: motion data that is no part of the project
