@@ -159,4 +159,5 @@ def unregister() -> None:
     if bpy.app.timers.is_registered(_timer):
         bpy.app.timers.unregister(_timer)
     applying.stop()
-    bpy.app.handlers.load_post.remove(_file_opened)
+    if _file_opened in bpy.app.handlers.load_post:
+        bpy.app.handlers.load_post.remove(_file_opened)
