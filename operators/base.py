@@ -26,7 +26,7 @@ class JobOperator:
 
     @classmethod
     def poll(cls, _context: Context) -> bool:
-        reason = session.why_not() or cls.needs(snapshot.current().counts)
+        reason = session.why_not() or cls.needs(snapshot.current().jobs.counts)
         if reason:
             cls.poll_message_set(reason)
         return not reason

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -16,18 +17,23 @@ from . import session
 
 CLASSES: tuple[type, ...] = ()
 
+_AGAIN = 3.0  # seconds after which the disk is asked once more while something is wrong
+
 _asked: Draft | None = None
+_asked_at = 0.0
 
 
 def look(_app: Any, _follower: Any) -> bool:
     """A ticker."""
-    global _asked  # noqa: PLW0603 (there is one new shot)
+    global _asked, _asked_at  # noqa: PLW0603 (there is one new shot)
     if bpy.context.scene is None:
         return False
     draft = facts.draft(bpy.context, with_text=False)  # a list's lines are checked where they are shown
-    if draft == _asked:
+    check, now = snapshot.current().draft_check, time.monotonic()
+    mended = check is not None and bool(check.problems) and now - _asked_at > _AGAIN  # perhaps, in another window
+    if draft == _asked and not mended:
         return False
-    _asked = draft
+    _asked, _asked_at = draft, now
     session.worker().run(lambda: examine(draft), _examined)
     return True
 

@@ -66,7 +66,7 @@ class DraftCheck:
 class Snapshot:
     phase: Phase = Phase.OFF
     problem: str = ""
-    jobs: JobList = field(default_factory=JobList)  # changes only where a snapshot is published, too
+    jobs: JobList = field(default_factory=JobList)  # may be ahead of the rest by a tenth of a second
     counts: Counts = field(default_factory=Counts)
     held: Mapping[str, str] = field(default_factory=dict)  # why nothing starts: reason → explanation
     eta: float | None = None  # seconds until nothing waits any more

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-LIMIT = 180.0  # seconds: only against hanging
+LIMIT = 60.0  # seconds: only against hanging
 
 
 class Interface:

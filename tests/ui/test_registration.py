@@ -39,7 +39,9 @@ def test_every_class_is_known_while_the_extension_is_on_and_none_afterwards(stat
     without = traces()
     session.show()
     with_it = traces()
-    assert set(with_it["classes"]) >= {each.__name__ for each in registration.classes() if issubclass(each, bpy.types.Operator | bpy.types.Panel)}
+    assert set(with_it["classes"]) >= {
+        each.__name__ for each in registration.classes() if issubclass(each, bpy.types.Operator | bpy.types.Panel)
+    }
     assert with_it["timer"] and with_it["properties"]
     assert all(each.is_registered for each in registration.classes())
     session.unregister()

@@ -30,7 +30,7 @@ def test_a_prompt_becomes_a_motion_on_the_selected_armature(ui: Interface, tmp_p
     assert job.source["armature"] == armature.name
 
     ui.session.select(job_id)
-    details = ui.now.details
+    details = ui.until(lambda: ui.now.details if ui.now.details.over else None)
     assert [step.name for step in details.steps] == ["generate", "retarget", "deliver"]
     assert all(step.seconds >= 0 and step.state == "completed" for step in details.steps)
     assert {file.name for file in details.files} >= {"motion.bvh", "character.fbx"}
