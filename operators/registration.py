@@ -13,8 +13,8 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from ..panels import details, job_list, preferences, properties, shot, status_bar
-from . import apply, draft_watch, jobs, look, session, setup, submit
+from ..panels import carried, details, job_list, preferences, properties, shot, status_bar
+from . import apply, draft_watch, jobs, look, mirror, session, setup, submit
 
 # In this order, and back: what others refer to comes first.
 MODULES: tuple[ModuleType, ...] = (
@@ -25,6 +25,8 @@ MODULES: tuple[ModuleType, ...] = (
     look,
     setup,
     apply,
+    mirror,
+    carried,
     job_list,
     shot,
     details,

@@ -20,10 +20,10 @@ from .conftest import LIMIT
 
 bpy = pytest.importorskip("bpy")
 
-from motion_queue.app import App, Settings  # noqa: E402
+from motion_queue.app import App  # noqa: E402
 from motion_queue.backends import compat  # noqa: E402
 from motion_queue.backends.retarget.rig import read_rig  # noqa: E402
-from motion_queue.operators import actions, apply, applying, session  # noqa: E402
+from motion_queue.operators import actions, applying, session  # noqa: E402
 from motion_queue.operators.curves import ApplyOptions, Bones, Destination, Place  # noqa: E402
 
 Apply = Callable[..., applying.Application]
@@ -31,15 +31,10 @@ Apply = Callable[..., applying.Application]
 
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    with pytest.MonkeyPatch.context() as patch, App.open(Settings(state_dir=tmp_path_factory.mktemp("state"))) as app:
-        patch.setattr(session, "_app", app)
-        for kind in apply.CLASSES:
-            bpy.utils.register_class(kind)
-        apply.register()
-        yield app
-        apply.unregister()
-        for kind in apply.CLASSES:
-            bpy.utils.unregister_class(kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTION_QUEUE_STATE", str(tmp_path_factory.mktemp("state")))
+        yield session.start()
+        session.unregister()
 
 
 @pytest.fixture(scope="module")
