@@ -25,7 +25,7 @@ _asked_at = 0.0
 
 def look(_app: Any, _follower: Any) -> bool:
     """A ticker."""
-    global _asked, _asked_at  # noqa: PLW0603 (there is one new shot)
+    global _asked, _asked_at
     if bpy.context.scene is None:
         return False
     draft = facts.draft(bpy.context, with_text=False)  # a list's lines are checked where they are shown

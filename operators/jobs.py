@@ -6,6 +6,7 @@ Without a job id an operator means the selected job. None of them is an undo ste
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from bpy.types import Context, Event
 
 WORTH_ASKING = 300.0  # seconds of work that are lost
-_MANY = 1000  # jobs in one call
+_MANY = 50  # jobs in one call on the main thread
+_PIECE = 10  # jobs in one call on another: the main thread asks the engine too, and waits for its lock
+_BREATH = 0.001  # seconds between two calls, so that it gets it
 
 
 class MOTION_QUEUE_OT_cancel(JobOperator, bpy.types.Operator):  # noqa: N801
@@ -99,8 +102,8 @@ class MOTION_QUEUE_OT_cancel_all(JobOperator, bpy.types.Operator):  # noqa: N801
         every = [row.id for row in snapshot.current().jobs.rows() if not row.over]
         if len(every) <= _MANY:
             engine.cancel_many(every)
-            return every[:50]
-        # Ten thousand take some tenths of a second: on a thread, and in pieces, since the engine is locked meanwhile.
+            return every
+        # Ten thousand take some tenths of a second.
         _in_pieces(every, engine.cancel_many)
         return ()
 
@@ -451,12 +454,15 @@ class MOTION_QUEUE_OT_recovered(JobOperator, bpy.types.Operator):  # noqa: N801
 
 
 def _in_pieces(job_ids: Sequence[str], act: Callable[[Sequence[str]], object], end: Callable[[], object] | None = None) -> None:
-    """A few at once, on the interface's worker where they are many: the engine's lock is not held for long."""
-    pieces = [job_ids[at : at + 100] for at in range(0, len(job_ids), 100)]
+    """At once where they are few, else on the interface's worker, some at a time."""
+    size = _MANY if len(job_ids) <= _MANY else _PIECE
+    pieces = [job_ids[at : at + size] for at in range(0, len(job_ids), size)]
 
     def work() -> None:
         for piece in pieces:
             act(piece)
+            if len(pieces) > 1:
+                time.sleep(_BREATH)
         if end is not None:
             end()
 

@@ -33,7 +33,7 @@ CHILD_VARIABLE = "MOTION_QUEUE_CHILD"  # set for every child that the queue star
 BACKLOG = 0.02  # seconds to the next tick while events wait that did not fit into this one
 BUSY = 0.1  # while anything runs
 IDLE = 0.5
-BUDGET = 0.002  # seconds of one tick for the engine's events
+BUDGET = 0.001  # seconds of one tick for the engine's events; showing them takes as long again
 _CLOSE = 2.0  # seconds that Blender waits for the engine at its end
 
 Ticker = Callable[["App", "Follower"], bool]

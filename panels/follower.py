@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _PAGE = 50  # jobs read at once: the engine's lock is held for about 3 ms
 _READINGS = 3
 _NOTICES = 5
-_SAMPLE = 12  # waiting jobs whose time is asked for, to guess that of all
+_SAMPLE = 6  # waiting jobs whose time is asked for, to guess that of all
 _ETA_EVERY = 1.0  # seconds
 _DETAILS_EVERY = 0.1
 
