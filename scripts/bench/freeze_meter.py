@@ -148,7 +148,9 @@ def _watch(package: str, calls: list[Call]) -> Iterator[Callable[[], None]]:
                 yield functools.partial(_put_back, handlers, timed, handler)
     for module in [m for n, m in sys.modules.items() if n.startswith(f"{package}.operators.")]:
         for name, function in list(vars(module).items()):
-            if callable(function) and getattr(function, "__module__", "") == module.__name__ and _is_timer(function):
+            own = callable(function) and getattr(function, "__module__", "") == module.__name__
+            # Some are registered only while they have something to do: those are known by their name.
+            if own and (name.endswith("timer") or _is_timer(function)):
                 yield _wrap_timer(module, name, calls)
 
 

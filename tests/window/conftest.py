@@ -14,9 +14,13 @@ import pytest
 
 from motion_queue.scripts import build
 
-from .harness import LIMIT, NEEDED, VARIABLE, Screen, Window, runner, user_environment
+from .harness import LIMIT, NEEDED, VARIABLE, Screen, Window, module, runner, user_environment
 
 CI_VARIABLE = "MOTION_QUEUE_TEST_CI"
+
+SESSION = module("operators.session")
+READY = f"bool(package()) and not {SESSION}.why_not()"  # the queue is open
+JOBS = f"{SESSION}.app().engine.query(limit=100).jobs"
 
 OpenWindow = Callable[..., Window]
 
@@ -71,3 +75,12 @@ def open_window(prefix: tuple[str, ...], screen: Screen, home: Path) -> Iterator
     yield start
     for window in opened:
         window.__exit__(None, None, None)
+
+
+@pytest.fixture
+def window(open_window: OpenWindow) -> Window:
+    """A Blender with the extension's tab open, and the queue ready."""
+    made = open_window()
+    made.until(READY)
+    made.run("yield from show_tab('Motion Queue')")
+    return made

@@ -28,6 +28,11 @@ LIMIT = 120.0  # seconds: only against hanging
 _DRIVER = Path(__file__).with_name("driver.py")
 
 
+def module(name: str) -> str:
+    """An expression for a module of the installed extension, for commands: `operators.session`, say."""
+    return f"__import__('importlib').import_module(package() + '.{name}')"
+
+
 def runner() -> tuple[str, ...] | None:
     """What comes before a program's name, or None where no window can be had."""
     named = os.environ.get(VARIABLE, "")

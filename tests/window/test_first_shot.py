@@ -5,26 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from .conftest import OpenWindow
+from .conftest import JOBS, READY, OpenWindow
 from .harness import Window
 
-READY = "bool(package()) and not __import__('sys').modules[package() + '.operators.session'].why_not()"
-JOBS = "[j for j in __import__('sys').modules[package() + '.operators.session'].app().engine.query(limit=100).jobs]"
 SUBMIT = """
 bpy.ops.motion_queue.submit(prompt={prompt!r}, character='BUILTIN', seconds={seconds}, render={render}, deliver=False)
 yield 0.2
 """
-
-
-@pytest.fixture
-def window(open_window: OpenWindow) -> Window:
-    """A Blender with its sidebar open, and the queue ready."""
-    made = open_window()
-    made.until(READY)
-    made.run("yield from show_tab('Motion Queue')")
-    return made
 
 
 def test_the_tab_shows_in_the_sidebar(window: Window, checkout: Path) -> None:
@@ -82,3 +69,16 @@ def test_quitting_with_a_running_job_does_not_hang_and_does_not_lose_it(window: 
     again = open_window()
     again.until(READY)
     assert len(again.until(f"[j.label for j in {JOBS} if not j.finished]")) == 1
+
+
+def test_after_a_kill_the_job_is_there_again_and_said_to_be_recovered(window: Window, open_window: OpenWindow) -> None:
+    window.run(SUBMIT.format(prompt="a person walks in a circle", seconds=20.0, render=True))
+    job = window.until(f"[j.id for j in {JOBS} if str(j.state) == 'running']")
+    window.kill()
+
+    again = open_window()
+    again.until(READY)
+    again.run("yield from show_tab('Motion Queue')")
+    assert again.until(f"[j.id for j in {JOBS} if j.recovered and not j.finished]") == job
+    again.shoot("recovered")
+    assert again.quit() < 2.0
