@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import bpy
 from bpy.app.handlers import persistent
 
 from ..motion.errors import MotionError
+from ..panels import preferences
+from ..panels.snapshot import Severity
+from ..queue.channel import Event
 from ..queue.errors import MotionQueueError
 from . import applying, session
 from .curves import DEFAULT_TOLERANCE, ApplyOptions, Bones, Destination, Place
@@ -16,6 +21,8 @@ from .target import check_target, find_target
 
 if TYPE_CHECKING:
     from bpy.types import Context
+
+    from ..app import App
 
 _PLACES = (
     (Place.CURRENT, "Current Frame", "Begin at the current frame"),
@@ -46,6 +53,9 @@ class MOTION_QUEUE_OT_apply(bpy.types.Operator):  # noqa: N801 - Blender's own p
     job_id: bpy.props.StringProperty(name="Job", description="The job whose motion is applied", options={"SKIP_SAVE"})  # type: ignore[valid-type]
     armature: bpy.props.StringProperty(  # type: ignore[valid-type]
         name="Armature", description="Name of the armature; empty: the active one, or the only one", options={"SKIP_SAVE"}
+    )
+    ask: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Ask", description="Show the options first", default=False, options={"SKIP_SAVE", "HIDDEN"}
     )
     place: bpy.props.EnumProperty(name="Begin At", description="Where the motion begins", items=_items(_PLACES))  # type: ignore[valid-type]
     marker: bpy.props.StringProperty(name="Marker", description="Name of the marker; empty: the selected one")  # type: ignore[valid-type]
@@ -80,6 +90,15 @@ class MOTION_QUEUE_OT_apply(bpy.types.Operator):  # noqa: N801 - Blender's own p
                 return False
         return True
 
+    @classmethod
+    def description(cls, _context: Context, properties: Any) -> str:
+        return "Choose where and how the motion of this job is applied" if properties.ask else cls.__doc__ or ""
+
+    def invoke(self, context: Context, _event: Any) -> set[Any]:
+        if self.ask:
+            return set(context.window_manager.invoke_props_dialog(self, confirm_text="Apply"))
+        return self.execute(context)
+
     def execute(self, context: Context) -> set[Any]:
         options = ApplyOptions(
             armature=self.armature,
@@ -97,9 +116,8 @@ class MOTION_QUEUE_OT_apply(bpy.types.Operator):  # noqa: N801 - Blender's own p
             application = applying.begin(app, app.engine.get(self.job_id), options)
             if bpy.app.background:
                 applying.finish(application)
-            elif not bpy.app.timers.is_registered(_timer):
-                # File loads end what is being applied, and that has to be told.
-                bpy.app.timers.register(_timer, first_interval=0.1, persistent=True)
+            else:
+                _go_on()
         except (MotionQueueError, MotionError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -121,6 +139,12 @@ class MOTION_QUEUE_OT_apply(bpy.types.Operator):  # noqa: N801 - Blender's own p
 CLASSES = (MOTION_QUEUE_OT_apply,)
 
 
+def _go_on() -> None:
+    if not bpy.app.timers.is_registered(_timer):
+        # File loads end what is being applied, and that has to be told.
+        bpy.app.timers.register(_timer, first_interval=0.1, persistent=True)
+
+
 def _timer() -> float | None:
     """Goes on with what is being applied; Blender drops it once there is nothing left to do."""
     wait = applying.tick()
@@ -130,8 +154,6 @@ def _timer() -> float | None:
 
 
 def _tell(ended: applying.Application) -> None:
-    from ..panels.snapshot import Severity  # noqa: PLC0415
-
     try:
         follower = session.follower()
     except MotionQueueError:
@@ -144,20 +166,77 @@ def _tell(ended: applying.Application) -> None:
     session.changed()
 
 
+class _Automatic:
+    """Applies what is finished by itself, where that is wished and the file that it was made for is open."""
+
+    def __init__(self) -> None:
+        self.opened_at = time.time()  # the file
+        self._app: App | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+        self._completed: list[str] = []
+
+    def tick(self, app: App, _follower: Any) -> bool:
+        """The session's ticker."""
+        if app is not self._app:
+            self.stop()
+            self._app, self._unsubscribe = app, app.engine.subscribe(self._event)
+        completed, self._completed = self._completed, []
+        if completed and preferences.read().apply_automatically:
+            for job_id in completed:
+                self.apply(app, job_id)
+        return False
+
+    def stop(self) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        self._app = self._unsubscribe = None
+        self._completed.clear()
+
+    def apply(self, app: App, job_id: str) -> bool:
+        """Begin to apply a job's motion to the armature it was made for; False where that is not in the open scene."""
+        try:
+            job = app.engine.get(job_id)
+        except MotionQueueError:
+            return False  # cleared meanwhile
+        armature = str(job.source.get("armature") or "")
+        here = job.source.get("blend") == bpy.data.filepath and job.source.get("scene") == bpy.context.scene.name
+        if not armature or not here or (not bpy.data.filepath and job.created_at < self.opened_at):
+            return False
+        try:
+            applying.begin(app, job, ApplyOptions(armature=armature, place=Place.ORIGINAL))
+        except (MotionQueueError, MotionError) as error:
+            session.follower().notify(Severity.WARNING, f"{job.label} was not applied by itself: {error}", job_id=job_id)
+            return False
+        _go_on()
+        return True
+
+    def _event(self, event: Event) -> None:
+        record = event.record
+        if record is not None and record.name == "job_completed":
+            self._completed.append(record.job)
+
+
+_automatic = _Automatic()
+
+
 @persistent  # type: ignore[untyped-decorator]
 def _file_opened(*_: object) -> None:
+    _automatic.opened_at = time.time()
     applying.file_opened()
 
 
 def register() -> None:
     """What is no class."""
     bpy.app.handlers.load_post.append(_file_opened)
+    session.add_ticker(_automatic.tick)
 
 
 def unregister() -> None:
     """Before the engine ends: nothing half-built stays."""
     if bpy.app.timers.is_registered(_timer):
         bpy.app.timers.unregister(_timer)
+    session.remove_ticker(_automatic.tick)
+    _automatic.stop()
     applying.stop()
     if _file_opened in bpy.app.handlers.load_post:
         bpy.app.handlers.load_post.remove(_file_opened)

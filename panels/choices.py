@@ -46,6 +46,7 @@ class Choices:
     on_start: OnStart = OnStart.RESUME
     notify: Notify = Notify.BLENDER
     status_bar: bool = True
+    apply_automatically: bool = False  # a finished motion goes onto the armature that it was made for
     torch_python: str = ""
     blender: str = ""
     log_level: str = "info"

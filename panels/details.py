@@ -163,8 +163,9 @@ def draw_results(layout: Any, details: Details) -> None:
     if any(file.kind == "motion" for file in details.files):
         row = layout.row()
         row.scale_y = 1.2
-        if hasattr(bpy.types, "MOTION_QUEUE_OT_apply"):
-            row.operator("motion_queue.apply", icon="ARMATURE_DATA").job_id = details.id
+        row.operator("motion_queue.apply", icon="ARMATURE_DATA").job_id = details.id
+        operator = row.operator("motion_queue.apply", text="", icon="PREFERENCES")
+        operator.job_id, operator.ask = details.id, True
     column = layout.column(align=True)
     for file in details.files:
         row = column.row(align=True)

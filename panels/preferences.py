@@ -132,6 +132,12 @@ class MotionQueuePreferences(bpy.types.AddonPreferences):
             description="Show what runs and waits in the status bar, instead of key hints, while there is something",
             default=True,
         ),
+        "apply_automatically": BoolProperty(
+            name="Apply Automatically",
+            description="Put a finished motion onto the armature it was made for, while its file is open. "
+            "Otherwise it waits until you apply it",
+            default=False,
+        ),
         "torch_python": StringProperty(
             name="Python with torch",
             description="An interpreter that has torch, for motion models on a graphics card. Empty: Blender's own Python",
@@ -178,6 +184,7 @@ class MotionQueuePreferences(bpy.types.AddonPreferences):
         column.prop(self, "finished_kept")
         column.prop(self, "notify")
         column.prop(self, "status_bar")
+        column.prop(self, "apply_automatically")
 
         column = layout.column(heading="Folders and Programs")
         column.prop(self, "output")
@@ -214,6 +221,7 @@ def read() -> Choices:
         on_start=OnStart(found.on_start),
         notify=Notify(found.notify),
         status_bar=found.status_bar,
+        apply_automatically=found.apply_automatically,
         torch_python=_absolute(found.torch_python),
         blender=_absolute(found.blender),
         log_level=found.log_level,

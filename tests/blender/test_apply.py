@@ -23,7 +23,7 @@ bpy = pytest.importorskip("bpy")
 from motion_queue.app import App  # noqa: E402
 from motion_queue.backends import compat  # noqa: E402
 from motion_queue.backends.retarget.rig import read_rig  # noqa: E402
-from motion_queue.operators import actions, applying, session  # noqa: E402
+from motion_queue.operators import actions, apply, applying, session  # noqa: E402
 from motion_queue.operators.curves import ApplyOptions, Bones, Destination, Place  # noqa: E402
 
 Apply = Callable[..., applying.Application]
@@ -342,3 +342,22 @@ def test_data_is_found_by_what_renaming_does_not_change(armature: Any) -> None:
     armature.name = "x"
     assert actions.by_uid(bpy.data.objects, uid) == armature
     assert actions.by_uid(bpy.data.objects, -1) is None
+
+
+def test_a_finished_motion_goes_onto_its_armature_by_itself_only_where_its_file_is_open(
+    armature: Any, queue: App, walk: Path, tmp_path: Path
+) -> None:
+    blend = tmp_path / "shot.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    bpy.context.scene.frame_set(50)
+    source = {"blend": str(blend), "scene": "Scene", "armature": armature.name}
+    made = []
+    for where in (source, {**source, "blend": str(tmp_path / "other.blend")}, {**source, "armature": ""}):
+        spec = queue.clip_job(walk, {"steps": ["read"]}, source=where)
+        queue.engine.submit(spec)
+        made.append(queue.engine.wait(spec.id, LIMIT).id)
+
+    assert [apply._automatic.apply(queue, job_id) for job_id in made] == [True, False, False]
+    applying.finish(applying.going()[0])
+
+    assert armature.animation_data.action.frame_range[0] == 1, "where the motion begins, not wherever the playhead is"
