@@ -23,6 +23,15 @@ def popover_width() -> int:
     return 400
 
 
+def line_length() -> int:
+    """How many characters fit into a line of the region that is drawn, beside an icon: labels do not wrap by themselves."""
+    region = bpy.context.region
+    if region is None or region.width <= 1:
+        return 46
+    width = region.width / bpy.context.preferences.system.ui_scale
+    return max(16, int((width - 70) / 6.5))
+
+
 def confirm(operator: Any, context: Any, event: Any, *, title: str, message: str, button: str) -> set[str]:
     """Ask before something is lost."""
     # The same since 4.1: before, there was no message.

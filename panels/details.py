@@ -91,9 +91,9 @@ def draw_details(layout: Any, details: Details) -> None:
     if details.error is not None:
         box = layout.box()
         box.alert = True
-        draw_lines(box, words.clean(details.error.message), "ERROR", most=10)
+        draw_lines(box, words.clean(details.error.message), "ERROR", most=10, less=3)
         for name, problem in list(details.error.details.items())[:4]:
-            draw_lines(box, f"{words.clean(name)}: {words.clean(problem)}", "DOT", most=3)
+            draw_lines(box, f"{words.clean(name)}: {words.clean(problem)}", "DOT", most=3, less=3)
         row = box.row(align=True)
         row.label(text=details.error.code)
         row.operator("motion_queue.copy_error", text="", icon="COPYDOWN").job_id = details.id

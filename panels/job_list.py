@@ -16,7 +16,7 @@ from .view import Group, Row
 if TYPE_CHECKING:
     from bpy.types import Context
 
-WIDTH = 46  # characters of a line in the sidebar at its usual width
+_IN_BOX = 3  # characters that a frame takes
 _SEVERITY_ICONS = {Severity.INFO: "INFO", Severity.WARNING: "ERROR", Severity.ERROR: "CANCEL"}
 _MOVABLE = (JobState.QUEUED, JobState.PAUSED, JobState.RUNNING)
 
@@ -76,12 +76,16 @@ def draw_row(layout: Any, row: Row, *, saving: bool, indent: bool = False) -> No
     icon = "FILE_REFRESH" if saving and row.state is JobState.QUEUED else words.STATE_ICONS[row.state]
     if row.state is JobState.COMPLETED and row.degraded:
         icon = words.DEGRADED_ICON
+    if row.state in (JobState.RUNNING, JobState.STOPPING):
+        halves = line.split(factor=0.42, align=True)
+        halves.label(text=row.label, icon=icon)
+        right = halves.row(align=True)
+        compat.progress(right, factor=row.progress, text=row_text(row))
+        if row.state is JobState.RUNNING:
+            right.operator("motion_queue.cancel", text="", icon="X", emboss=False).job_id = row.id
+        return
     line.label(text=row.label, icon=icon)
     right = line.row(align=True)
-    if row.state in (JobState.RUNNING, JobState.STOPPING):
-        compat.progress(right, factor=row.progress, text=row_text(row))
-        right.operator("motion_queue.cancel", text="", icon="X", emboss=False).job_id = row.id
-        return
     right.alignment = "RIGHT"
     right.label(text="Saving" if saving and row.state is JobState.QUEUED else row_text(row))
     if row.state is JobState.QUEUED:
@@ -95,9 +99,10 @@ def draw_row(layout: Any, row: Row, *, saving: bool, indent: bool = False) -> No
 def row_text(row: Row) -> str:
     """What stands to the right of a job's name."""
     if row.state is JobState.RUNNING:
-        parts = [words.percent(row.progress), row.stage or "Running", words.eta(row.eta, guess=row.eta_is_guess)]
+        # What does not fit is cut at its end: what matters least comes last.
+        parts = [words.percent(row.progress), words.eta(row.eta, guess=row.eta_is_guess), row.stage]
         if row.pausing:
-            parts[1] = "Pausing"
+            parts[1:] = ["Pausing"]
         return " · ".join(part for part in parts if part)
     if row.state is JobState.FAILED:
         return row.error_code.replace("_", " ").capitalize() or words.STATE_WORDS[row.state]
@@ -231,9 +236,9 @@ def draw_recovery(layout: Any, now: Snapshot) -> None:
     if recovery.interrupted:
         text += f", {recovery.interrupted:,} of them interrupted"
     if recovery.unfinished:
-        draw_lines(box, f"{text}.", "RECOVER_LAST")
+        draw_lines(box, f"{text}.", "RECOVER_LAST", less=_IN_BOX)
     for note in recovery.notes[:3]:
-        draw_lines(box, note, "INFO")
+        draw_lines(box, note, "INFO", less=_IN_BOX)
     row = box.row(align=True)
     if recovery.asks:
         for action in ("RESUME", "LEAVE", "DISCARD"):
@@ -253,15 +258,15 @@ def draw_notices(layout: Any, now: Snapshot) -> None:
     row.operator("motion_queue.clear_notices", text="", icon="X", emboss=False)
     for notice in now.notices:
         row = box.row(align=True)
-        draw_lines(row.column(align=True), notice.text, _SEVERITY_ICONS[notice.severity], most=3)
+        draw_lines(row.column(align=True), notice.text, _SEVERITY_ICONS[notice.severity], most=4, less=2 * _IN_BOX)
         if notice.job_id and now.jobs.get(notice.job_id) is not None:
             row.operator("motion_queue.select", text="", icon="VIEWZOOM", emboss=False).job_id = notice.job_id
 
 
-def draw_lines(layout: Any, text: str, icon: str, *, most: int = 8, width: int = WIDTH) -> None:
-    """A text over several lines, with an icon before the first."""
+def draw_lines(layout: Any, text: str, icon: str, *, most: int = 8, less: int = 0) -> None:
+    """A text over several lines, with an icon before the first; `less`: so many characters fewer than fit into the sidebar."""
     column = layout.column(align=True)
-    lines = words.wrapped(text, width)
+    lines = words.wrapped(text, compat.line_length() - less)
     for number, line in enumerate(lines[:most]):
         cut = " …" if number + 1 == most < len(lines) else ""
         column.label(text=line + cut, icon="BLANK1" if number else icon)

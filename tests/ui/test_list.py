@@ -31,7 +31,7 @@ class Layout:
     def _child(self, **_: Any) -> Layout:
         return Layout(self.drawn)
 
-    row = column = box = _child
+    row = column = box = split = _child
 
     def label(self, *, text: str = "", icon: str = "NONE") -> None:
         self._icon(icon)
@@ -156,7 +156,7 @@ def test_each_state_of_a_job_is_drawn(drawing: Interface) -> None:
         text = drawn(lambda layout, row=row: job_list.draw_row(layout, row, saving=False))
         assert text[0] == "Walk" and len(text) >= 2
     running = Row("a", "Walk", state=JobState.RUNNING, progress=0.42, eta=240.0, stage="Render", eta_is_guess=False)
-    assert "42 % · Render · 4 min" in drawn(lambda layout: job_list.draw_row(layout, running, saving=False))
+    assert "42 % · 4 min · Render" in drawn(lambda layout: job_list.draw_row(layout, running, saving=False))
     assert "Saving" in drawn(lambda layout: job_list.draw_row(layout, Row("a", "Walk"), saving=True))
     failed = Row("a", "Walk", state=JobState.FAILED, error_code="no_camera")
     assert "No camera" in drawn(lambda layout: job_list.draw_row(layout, failed, saving=False))
