@@ -59,7 +59,6 @@ class Follower:
         self._details_at = 0.0
         self._eta: tuple[float | None, bool] = (None, True)
         self._eta_at = 0.0
-        self._had_work = False
         self._ended: list[Row] = []  # since the queue had nothing to do
         self._extra = 0  # changes that the list does not count
         self._held: Mapping[str, str] = {}
@@ -169,8 +168,7 @@ class Follower:
 
     def _look_at_end(self) -> None:
         counts = self.jobs.counts
-        working = counts.unfinished - counts.paused > 0
-        if self._had_work and not working:
+        if self._ended and counts.unfinished == counts.paused:
             done = sum(row.state is JobState.COMPLETED for row in self._ended)
             failed = sum(row.state is JobState.FAILED for row in self._ended)
             if len(self._ended) > 1 and done + failed:
@@ -178,7 +176,6 @@ class Follower:
                 text += f", {failed:,} failed." if failed else "."
                 self._add(Notice(Severity.WARNING if failed else Severity.INFO, text, time.time(), loud=True))
             self._ended.clear()
-        self._had_work = working
 
     def _add(self, notice: Notice) -> None:
         self._notices.append(notice)
