@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -32,7 +32,7 @@ class Interface:
         return self._snapshot.current()
 
     @property
-    def list(self) -> Any:
+    def shown(self) -> Any:
         return self.bpy.context.window_manager.motion_queue.jobs
 
     @property
@@ -102,10 +102,11 @@ def preferences() -> Iterator[Any]:
     """Blender's preferences of the package, as an add-on that is switched on has them. Call it once the classes are there."""
     import bpy  # noqa: PLC0415 (tests without Blender pass by)
 
-    addon = bpy.context.preferences.addons.new()
+    addons: Any = cast("Any", bpy.context.preferences).addons
+    addon = addons.new()
     addon.module = "motion_queue"
     yield lambda: addon.preferences
-    bpy.context.preferences.addons.remove(addon)
+    addons.remove(addon)
 
 
 @pytest.fixture

@@ -204,6 +204,7 @@ def test_every_operator_has_a_description_and_none_is_an_undo_step_but_the_impor
 
     session.show()
     try:
+        each: Any
         for each in registration.classes():
             if issubclass(each, bpy.types.Operator):
                 rna = getattr(bpy.ops.motion_queue, each.bl_idname.partition(".")[2]).get_rna_type()

@@ -71,7 +71,7 @@ class Layout:
 
     def template_list(self, kind: str, _id: str, data: Any, lines: str, active_data: Any, active: str, **_: Any) -> None:
         assert hasattr(bpy.types, kind) and hasattr(data, lines) and hasattr(active_data, active)
-        ui_list = Lines()
+        ui_list: Any = Lines()
         for index, item in enumerate(getattr(data, lines)[:20]):
             job_list.MOTION_QUEUE_UL_jobs.draw_item(ui_list, None, self, data, item, 0, active_data, active, index)
 
@@ -99,40 +99,40 @@ def drawn(function: Any, *arguments: Any) -> list[str]:
 @pytest.mark.parametrize("count", [1_000, 10_000])
 def test_thousands_of_jobs_have_a_line_each_and_all_can_be_reached(held: Interface, count: int) -> None:
     many(held, count - 3)
-    held.until(lambda: len(held.list.lines) == count - 3)
+    held.until(lambda: len(held.shown.lines) == count - 3)
     many(held, 3, "b#1")
-    held.until(lambda: len(held.list.lines) == count)
+    held.until(lambda: len(held.shown.lines) == count)
     assert held.now.counts.waiting == count
-    held.list.line = count // 2
-    assert held.now.details.label == f"Shot {count // 2:05d}" and held.list.line == count // 2
+    held.shown.line = count // 2
+    assert held.now.details.label == f"Shot {count // 2:05d}" and held.shown.line == count // 2
     selected = held.now.selected
     held.run("move", job_id=selected, to="TOP")
-    held.until(lambda: held.list.line == 0)
+    held.until(lambda: held.shown.line == 0)
     assert held.now.selected == selected
-    held.list.text = f"{count // 2:05d}"
-    held.until(lambda: len(held.list.lines) == 1)
-    held.list.text = ""
-    held.list.order = "NAME"
-    held.list.reverse = True
-    assert len(held.list.lines) == count and held.now.jobs.entry(0).label == f"Shot {count - 4:05d}"
-    held.list.states = "RUNNING"
-    assert len(held.list.lines) == 0 and held.list.line == -1
-    held.list.states = "ALL"
-    held.list.grouped = True
-    assert len(held.list.lines) == count + 2
-    held.list.line = 0  # a header: folds
-    assert len(held.list.lines) == 5
+    held.shown.text = f"{count // 2:05d}"
+    held.until(lambda: len(held.shown.lines) == 1)
+    held.shown.text = ""
+    held.shown.order = "NAME"
+    held.shown.reverse = True
+    assert len(held.shown.lines) == count and held.now.jobs.entry(0).label == f"Shot {count - 4:05d}"
+    held.shown.states = "RUNNING"
+    assert len(held.shown.lines) == 0 and held.shown.line == -1
+    held.shown.states = "ALL"
+    held.shown.grouped = True
+    assert len(held.shown.lines) == count + 2
+    held.shown.line = 0  # a header: folds
+    assert len(held.shown.lines) == 5
     held.run("fold", batch_id="")
-    assert len(held.list.lines) == count + 2
+    assert len(held.shown.lines) == count + 2
     assert held.run("cancel_all") == {"FINISHED"}
     held.until(lambda: held.now.counts.waiting == 0, "the end of all")
 
 
 def test_another_file_brings_the_list_back(held: Interface) -> None:
     many(held, 5)
-    held.until(lambda: len(held.list.lines) == 5)
+    held.until(lambda: len(held.shown.lines) == 5)
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    assert len(held.list.lines) == 5, "the queue is no part of the file"
+    assert len(held.shown.lines) == 5, "the queue is no part of the file"
     assert held.now.counts.waiting == 5
 
 
@@ -142,7 +142,7 @@ def test_undo_does_not_touch_the_queue(held: Interface) -> None:
     held.until(lambda: held.now.counts.waiting == 2)
     bpy.ops.ed.undo_push(message="after")
     bpy.ops.ed.undo()
-    held.until(lambda: held.now.counts.waiting == 2 and len(held.list.lines) == 2)
+    held.until(lambda: held.now.counts.waiting == 2 and len(held.shown.lines) == 2)
 
 
 @pytest.fixture
