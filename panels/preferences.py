@@ -68,7 +68,7 @@ class MotionQueuePreferences(bpy.types.AddonPreferences):
         ),
         **{f"lane_{name}": _lane(name) for name in LANES},
         "memory_mb": IntProperty(
-            name="Memory Limit",
+            name="Memory Limit (MB)",
             description="What running steps may expect to take together, in MB; others wait. 0: no limit",
             min=0,
             soft_max=65536,
@@ -77,7 +77,7 @@ class MotionQueuePreferences(bpy.types.AddonPreferences):
             update=_changed,
         ),
         "job_memory_mb": IntProperty(
-            name="Limit per Job",
+            name="Limit per Job (MB)",
             description="A step that takes more memory than this is stopped, in MB. 0: no limit",
             min=0,
             soft_max=65536,
@@ -171,22 +171,23 @@ class MotionQueuePreferences(bpy.types.AddonPreferences):
         layout.use_property_split = True
         layout.use_property_decorate = False
 
-        column = layout.column(heading="Running")
+        column = layout.column()
         column.prop(self, "concurrency")
         column.prop(self, "memory_mb")
         column.prop(self, "job_memory_mb")
-        column = layout.column(align=True, heading="Lanes")
+        layout.label(text="Steps at Once in Each Lane")
+        column = layout.column(align=True)
         for name in LANES:
             column.prop(self, f"lane_{name}")
 
-        column = layout.column(heading="Jobs")
+        column = layout.column()
         column.prop(self, "on_start")
         column.prop(self, "finished_kept")
         column.prop(self, "notify")
         column.prop(self, "status_bar")
         column.prop(self, "apply_automatically")
 
-        column = layout.column(heading="Folders and Programs")
+        column = layout.column()
         column.prop(self, "output")
         column.prop(self, "state_folder")
         column.prop(self, "blender")
@@ -196,7 +197,7 @@ class MotionQueuePreferences(bpy.types.AddonPreferences):
         now = snapshot.current()
         row = layout.row()
         row.enabled = not now.testing
-        row.operator("motion_queue.test_setup", icon="CHECKBOX_HLT", text="Testing …" if now.testing else "Test My Set-up")
+        row.operator("motion_queue.test_setup", icon="CHECKMARK", text="Testing …" if now.testing else "Test My Set-up")
         if now.health:
             box = layout.box().column(align=True)
             for name, health in now.health:

@@ -49,12 +49,12 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
 
     def line(name: str, **options: Any) -> None:
         row = layout.row()
-        row.alert = name in wrong
+        row.alert = name in wrong and bool(getattr(shot, name))  # what is still empty is no mistake
         row.prop(shot, name, **options)
 
     line("source")
     if draft.source is Source.PROMPT:
-        line("prompt", text="")
+        line("prompt", text="", placeholder="A person walks forward and waves")
         if "prompt" not in wrong and (note := checks.prompt_note(draft.prompt)):
             draw_lines(layout, note, "INFO", most=3)
     elif draft.source is Source.CLIP:
@@ -63,7 +63,7 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
         line("folder")
     else:
         row = layout.row()
-        row.alert = "text" in wrong
+        row.alert = "text" in wrong and bool(draft.text)
         row.prop_search(shot, "text", bpy.data, "texts")
     if shots:
         layout.label(text=words.plural(shots, "shot"), icon="BLANK1")
@@ -89,7 +89,7 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
     line("render")
     line("deliver")
     if draft.deliver:
-        line("output")
+        line("output", placeholder=draft.output)
         check = now.draft_check
         if check is not None and check.place and check.draft.output == draft.output and "output" not in wrong:
             draw_lines(layout, check.place, "FILE_FOLDER", most=3)
