@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .backends.blender_find import find_blender
+from .backends.blender_find import BlenderCommand, find_blender
 from .backends.children import ChildPool, ChildSettings
 from .backends.deliver import DeliverBackend
 from .backends.generate import options as motion_options
@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 _LOGS_KEPT = 64
 _INBOX_EVERY = 0.5  # seconds
+HOLD_AT_START = "start"
 _COPIED_MOST = 512 * 1024 * 1024  # bytes; a clip larger than that is refused by the reader anyway
 
 
@@ -67,6 +68,7 @@ class Settings:
     low_priority: bool = False  # children only use what others leave: for a Blender with a window
     trust_scripts: bool = False  # this session's script trust, for children that open the user's own files
     log_level: str = "info"
+    hold_at_start: bool = False  # nothing starts before `engine.release(HOLD_AT_START)`: somebody is to decide what goes on
 
 
 class App:
@@ -82,7 +84,8 @@ class App:
         defaults = Limits()
         lanes = {**defaults.lanes, **settings.lanes}
         children = logging.getLogger("motion_queue.children")
-        self.children = ChildPool(_child_settings(settings, lanes["blender"]), logger=children)
+        self._blender = _chosen_blender(settings)
+        self.children = ChildPool(_child_settings(settings, lanes["blender"], self._blender), logger=children)
         self._finisher = Finisher(self.store, self.job_logs.write)
         self.engine = Engine(
             journal=FileJournal(folder.journal),
@@ -98,12 +101,7 @@ class App:
             job_log=self.job_logs.write,
             on_finished=self._finisher.put,
         )
-        limit = settings.job_memory_mb or None
-        for make in (ReadBackend, RetargetBackend, RenderBackend):
-            self.engine.register_backend(make(self.children, memory_limit_mb=limit))
-        self.engine.register_backend(GenerateBackend(self.children, memory_limit_mb=limit, torch_python=settings.torch_python))
-        self.engine.register_backend(PublishedBackend(self.children, settings.published, memory_limit_mb=limit))
-        self.engine.register_backend(DeliverBackend())
+        self._register_backends(settings)
         self.engine.register_workflow(clip_workflow())
         self.engine.register_workflow(shot_workflow())
         self._inbox = Inbox(root)
@@ -118,6 +116,8 @@ class App:
     def _start(cls, settings: Settings, folder: StateFolder) -> App:
         try:
             app = cls(settings, folder)
+            if settings.hold_at_start:
+                app.engine.hold(HOLD_AT_START, "The queue waits to be told what becomes of the work of the last session.")
             app.engine.start()
         except BaseException:
             folder.release()
@@ -185,6 +185,38 @@ class App:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def configure(self, settings: Settings) -> None:
+        """Take other settings while jobs run; what runs goes on as it was started, and folders stay where they are.
+
+        May start a Blender to ask for its version, so it is nothing for a thread that must not wait. `MotionQueueError` where the
+        Blender chosen is none, or a limit is out of range: then all is as before.
+        """
+        lanes = {**Limits().lanes, **settings.lanes}
+        blender = self._blender if settings.blender == self.settings.blender else _chosen_blender(settings)
+        self.engine.set_limits(
+            total=settings.concurrency,
+            lanes=lanes,
+            memory_mb=settings.memory_mb,
+            max_queued=settings.max_queued,
+            finished_kept=settings.finished_kept,
+            max_crashes=settings.max_crashes,
+        )
+        self._blender = blender
+        self.children.configure(_child_settings(settings, lanes["blender"], blender))
+        if (settings.job_memory_mb, settings.torch_python) != (self.settings.job_memory_mb, self.settings.torch_python):
+            self._register_backends(settings)
+        self._log.set_level(settings.log_level.upper())
+        self.job_logs.chatter = settings.log_level == "debug"
+        self.settings = replace(settings, state_dir=self.settings.state_dir, store_dir=self.settings.store_dir)
+
+    def _register_backends(self, settings: Settings) -> None:
+        limit = settings.job_memory_mb or None
+        for make in (ReadBackend, RetargetBackend, RenderBackend):
+            self.engine.register_backend(make(self.children, memory_limit_mb=limit))
+        self.engine.register_backend(GenerateBackend(self.children, memory_limit_mb=limit, torch_python=settings.torch_python))
+        self.engine.register_backend(PublishedBackend(self.children, settings.published, memory_limit_mb=limit))
+        self.engine.register_backend(DeliverBackend())
 
     def pump(self, budget: float = 0.002) -> bool:
         """Hand out events on this thread, for at most `budget` seconds. True when some are left."""
@@ -308,12 +340,12 @@ class JobLogs:
 
     def __init__(self, path: Callable[[str], Path], *, chatter: bool = False) -> None:
         self._path = path
-        self._chatter = chatter
+        self.chatter = chatter
         self._lock = threading.Lock()
         self._logs: OrderedDict[str, JobLog] = OrderedDict()
 
     def write(self, job_id: str, level: str, message: str) -> None:
-        if level == "debug" and not self._chatter:
+        if level == "debug" and not self.chatter:
             return
         with self._lock:
             log = self._logs.get(job_id)
@@ -372,8 +404,11 @@ _COMMANDS: dict[str, Callable[[Engine, Mapping[str, Json]], dict[str, Json]]] = 
 }
 
 
-def _child_settings(settings: Settings, blenders: int) -> ChildSettings:
-    blender = find_blender(settings.blender) if settings.blender else None
+def _chosen_blender(settings: Settings) -> BlenderCommand | None:
+    return find_blender(settings.blender) if settings.blender else None
+
+
+def _child_settings(settings: Settings, blenders: int, blender: BlenderCommand | None) -> ChildSettings:
     return ChildSettings(
         python=settings.python or ChildSettings().python,
         blender=blender,

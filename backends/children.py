@@ -252,10 +252,12 @@ class ChildPool:
             with worker.condition:
                 worker.condition.notify_all()
         # Each run ends its own worker after its grace; idle ones go now; whatever is left at half time is killed.
-        enders = [_in_thread(worker, polite=_CLOSE_POLITE) for worker in workers if not worker.reserved]
+        idle = [worker for worker in workers if not worker.reserved]
+        enders = [_in_thread(worker, polite=_CLOSE_POLITE) for worker in idle]
         with self._lock:
             self._lock.wait_for(lambda: not any(w.reserved for w in self._workers), timeout / 2)
-            left = [w for w in self._workers if w.reserved]
+            # Also those that a run gave back meanwhile, because they were still starting: nobody else ends them.
+            left = [w for w in self._workers if w not in idle]
         enders += [_in_thread(worker) for worker in left]
         for thread in enders:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -30,19 +30,8 @@ def write_action(target: bpy.types.Object, name: str, channels: Iterable[Channel
     import bpy  # noqa: PLC0415
 
     action = bpy.data.actions.new(name)
-    data = target.animation_data or target.animation_data_create()
-    curves: Any
-    groups: Any
-    if hasattr(action, "slots"):  # layered actions, since 4.4
-        slot = action.slots.new("OBJECT", target.name)
-        strip = action.layers.new("Layer").strips.new(type="KEYFRAME")
-        bag = strip.channelbag(slot, ensure=True)
-        curves, groups = bag.fcurves, bag.groups
-        data.action = action
-        data.action_slot = slot
-    else:
-        curves, groups = action.fcurves, action.groups
-        data.action = action
+    curves, groups = action_curves(action, target.name)
+    assign_action(target, action)
     made: dict[str, Any] = {}
     linear = bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items["LINEAR"].value
     for channel in channels:
@@ -60,6 +49,23 @@ def write_action(target: bpy.types.Object, name: str, channels: Iterable[Channel
         curve.keyframe_points.foreach_set("interpolation", np.full(count, linear, np.int32))
         curve.update()
     return action
+
+
+def action_curves(action: bpy.types.Action, name: str, slot_of: str = "") -> tuple[Any, Any]:
+    """The F-curves and the groups of an action for an object called `name`; what holds them is made where it is missing.
+
+    `slot_of` is the identifier of the slot where the action has several.
+    """
+    if not hasattr(action, "slots"):
+        return action.fcurves, action.groups
+    # Layered actions, since 4.4
+    slots, layers = action.slots, action.layers
+    ours = [s for s in slots if s.target_id_type in ("OBJECT", "UNSPECIFIED") and slot_of in ("", s.identifier)]
+    slot = ours[0] if ours else slots.new("OBJECT", name)
+    layer = layers[0] if len(layers) else layers.new("Layer")
+    strip = layer.strips[0] if len(layer.strips) else layer.strips.new(type="KEYFRAME")
+    bag = strip.channelbag(slot, ensure=True)
+    return bag.fcurves, bag.groups
 
 
 def assign_action(target: bpy.types.Object, action: bpy.types.Action) -> None:

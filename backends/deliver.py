@@ -87,7 +87,7 @@ def own_folder(parent: Path, name: str, job_id: str) -> Path:
         try:
             folder.mkdir()
         except FileExistsError:
-            if _owner(folder) == job_id:
+            if own_marker(folder) == job_id:
                 return folder  # an earlier attempt made it
             continue
         waiting = folder / f".{MARKER}.tmp"
@@ -97,7 +97,8 @@ def own_folder(parent: Path, name: str, job_id: str) -> Path:
     raise FileExistsError(errno.EEXIST, f"there are {_MOST_SAME_NAMES} folders of that name", str(parent / name))
 
 
-def _owner(folder: Path) -> str:
+def own_marker(folder: Path) -> str:
+    """The id of the job whose folder it is; empty where it says none."""
     try:
         value = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -44,7 +44,7 @@ class Rig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetargetOptions:
     scale: float | None = None  # of the root's path; None: by the ratio of leg lengths
-    floor: bool = True  # put the feet on z = 0
+    floor: bool = True  # put the feet on the ground that the rig stands on at rest
     in_place: bool = False  # keep the character at the origin
 
 
@@ -227,7 +227,7 @@ def _locations(
         shift[:, :2] = 0.0
     if options.floor:
         lowest = np.min(_soles(rig, rest, posed, heads, target_map), axis=1) + shift[:, 2]
-        shift[:, 2] -= np.percentile(lowest, 10)
+        shift[:, 2] += rest_floor(rig, target_map) - np.percentile(lowest, 10)
     parent = int(rig.parents[root])
     unposed = rest[root] if parent < 0 else quat.mul(posed[:, parent], quat.mul(quat.inverse(rest[parent]), rest[root]))
     return quat.rotate(quat.inverse(unposed), shift)

@@ -1,30 +1,67 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one engine of this Blender: started on request, never by itself in the background, ended on unregister.
+"""The one engine of this Blender, and its heartbeat: opened off the main thread, pumped by one timer, ended on unregister.
 
-Knows when an engine may run here and where its state lies; must not know what the panels show. Only this file and what is
-registered from it touch bpy, inside functions.
+In a window it starts by itself; in the background only when a script asks (`start`), and in a child of the queue never. Switching
+the extension on in the background loads and registers nothing, so that children and batch renders stay as they are. Knows when an
+engine may run here and where its state lies; must not know what the panels show.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..app import App
+    from ..app import App, Settings
+    from ..panels.choices import OnStart
+    from ..panels.follower import Follower
+    from ..panels.snapshot import Snapshot
+    from ..queue.errors import MotionQueueError
+    from .opening import Opening
+    from .worker import Worker
+
+_log = logging.getLogger(__name__)
 
 CHILD_VARIABLE = "MOTION_QUEUE_CHILD"  # set for every child that the queue starts: the extension does nothing in those
 
+BACKLOG = 0.02  # seconds to the next tick while events wait that did not fit into this one
+BUSY = 0.1  # while anything runs
+IDLE = 0.5
+BUDGET = 0.001  # seconds of one tick for the engine's events; showing them takes as long again
+_CLOSE = 2.0  # seconds that Blender waits for the engine at its end
+
+Ticker = Callable[["App", "Follower"], bool]
+
 _app: App | None = None
+_follower: Follower | None = None
+_opening: Opening | None = None
+_worker: Worker | None = None
+_applied: Settings | None = None  # what the engine runs with
+_asked_for: Settings | None = None  # what it is being given
+_shown = False  # classes, handlers and timer are registered
+_problem = ""
+_tickers: list[Ticker] = []
+_published_at = 0.0
+_publish_soon = False
 
 
 def register() -> None:
-    """Called when the extension is switched on. Starts nothing: a background Blender and a child stay as they are."""
+    """Called when the extension is switched on. In the background it starts nothing."""
+    if inert() or _in_background():
+        return
+    show()
+    start_soon()
 
 
 def unregister() -> None:
     """Called when the extension is switched off and on a normal quit. Running work goes back to the queue."""
+    hide()
     stop()
 
 
@@ -33,31 +70,331 @@ def inert() -> bool:
     return os.environ.get(CHILD_VARIABLE) == "1"
 
 
+# The interface
+
+
+def show() -> None:
+    """Register classes, handlers and the timer, unless they are."""
+    global _shown  # noqa: PLW0603 (there is one interface for each Blender, as there is one engine)
+    if _shown:
+        return
+    from . import registration  # noqa: PLC0415 (a background Blender loads nothing of this)
+
+    registration.register()
+    _shown = True
+
+
+def hide() -> None:
+    """Take all of it back."""
+    global _shown  # noqa: PLW0603
+    if not _shown:
+        return
+    from ..panels import snapshot  # noqa: PLC0415 (as above)
+    from . import registration  # noqa: PLC0415
+
+    registration.unregister()
+    snapshot.publish(snapshot.Snapshot())
+    _tickers.clear()
+    _shown = False
+
+
+# The engine
+
+
 def start() -> App:
-    """The engine of this Blender, opened on the first call.
+    """The engine of this Blender, open and ready; waits for that. For scripts: the window never waits.
 
     Raises `MotionQueueError` child_is_inert, or why the state folder cannot be used.
     """
-    global _app  # noqa: PLW0603 (there is one engine for each Blender)
+    if _app is None:
+        start_soon()
+        opening = _opening
+        if opening is not None:
+            opening.wait()
+        _take_opened()
+        publish()
+        if opening is not None and opening.error is not None:
+            raise opening.error
+    return app()
+
+
+def start_soon() -> None:
+    """Begin to open the engine, unless it is open or being opened."""
+    global _problem, _worker  # noqa: PLW0603
     if inert():
-        from ..queue.errors import MotionQueueError  # noqa: PLC0415 (as below)
+        from ..queue.errors import MotionQueueError  # noqa: PLC0415 (as above)
 
         raise MotionQueueError(
             "child_is_inert", "This Blender was started by the queue to do its work; it cannot run a queue of its own."
         )
-    if _app is None:
-        from ..app import App, Settings  # noqa: PLC0415 (an extension that is only switched on costs nothing)
+    if _app is not None or _opening is not None:
+        return
+    show()
+    from .worker import Worker  # noqa: PLC0415 (as above)
 
-        _app = App.claim(Settings(state_dir=state_dir(), low_priority=not _in_background()))
-    return _app
+    _problem = ""
+    _worker = _worker or Worker()
+    _open(None)
+    publish()
 
 
 def stop() -> None:
     """Close the engine, when there is one."""
-    global _app
+    global _app, _follower, _opening, _worker, _applied, _asked_for  # noqa: PLW0603
+    opening, _opening = _opening, None
+    worker, _worker = _worker, None
+    app, _app = _app, None
+    follower, _follower = _follower, None
+    _applied = _asked_for = None
+    deadline = time.monotonic() + _CLOSE
+    if opening is not None and (opened := opening.abandon()) is not None:
+        app, follower = opened.app, opened.follower
+    if worker is not None:
+        worker.close(0.0)
+    if follower is not None:
+        follower.close()
+    if app is not None:
+        app.close(_CLOSE)
+    if opening is not None:
+        opening.wait(max(0.1, deadline - time.monotonic()))
+    if worker is not None and not worker.close(max(0.1, deadline - time.monotonic())):
+        _log.warning("Files were still being prepared when the queue was closed")
+
+
+def restart() -> None:
+    """Close the engine and open it anew, off the main thread: the state folder is another one, or the last try failed."""
+    global _app, _follower
+    if _opening is not None:
+        return
+    app, _app = _app, None
+    follower, _follower = _follower, None
+    if follower is not None:
+        follower.close()
+    if app is None:
+        start_soon()
+        return
+    _open(app)
+    publish()
+
+
+def app() -> App:
+    """The engine's application. `MotionQueueError` not_started while there is none."""
+    if _app is None:
+        from ..queue.errors import MotionQueueError  # noqa: PLC0415 (as above)
+
+        raise MotionQueueError("not_started", f"{why_not() or 'The queue is not open.'} Try again in a moment.", retryable=True)
+    return _app
+
+
+def follower() -> Follower:
+    """What keeps the list up to date. `MotionQueueError` as `app`."""
+    app()
+    assert _follower is not None  # they come and go together
+    return _follower
+
+
+def worker() -> Worker:
+    """For what would make the window wait. `MotionQueueError` as `app`."""
+    app()
+    assert _worker is not None  # it lives longer than the engine
+    return _worker
+
+
+def why_not() -> str:
+    """Why nothing can be queued at the moment; empty when it can. For polls."""
     if _app is not None:
-        app, _app = _app, None
-        app.close()
+        return ""
+    if _opening is not None:
+        return "The queue is starting."
+    return _problem or "The queue is not open in this Blender."
+
+
+# The heartbeat
+
+
+def tick() -> float:
+    """The timer's function: seconds until it wants to be called again. Scripts without a window call it in a loop."""
+    try:
+        return _tick()
+    except Exception:
+        # A timer that raises is dropped by Blender without a word to the user, and the list would stand still for ever.
+        _log.exception("A tick of the interface failed")
+        return IDLE
+
+
+def add_ticker(ticker: Ticker) -> None:
+    """Call `ticker(app, follower)` in every tick, on the main thread; it must be quick. True: it wants another soon."""
+    if ticker not in _tickers:
+        _tickers.append(ticker)
+
+
+def remove_ticker(ticker: Ticker) -> None:
+    if ticker in _tickers:
+        _tickers.remove(ticker)
+
+
+def changed(job_ids: Iterable[str] = ()) -> None:
+    """A person has just done something: show what became of these jobs at once, and look at the rest soon."""
+    if _follower is not None:
+        _follower.touch(job_ids)
+        _follower.changed()
+    publish()
+    wake()
+
+
+def select(job_id: str) -> None:
+    """Show the details of this job."""
+    if _follower is not None and _follower.selected != job_id:
+        _follower.selected = job_id
+        _follower.changed()
+        publish()
+
+
+def publish() -> Snapshot:
+    """Make a snapshot of how things are, for the panels, and see to it that they are drawn where it differs."""
+    global _published_at, _publish_soon
+    from ..panels import properties, redraw, snapshot, status_bar  # noqa: PLC0415 (as above)
+
+    before = snapshot.current()
+    if _follower is None:
+        phase = snapshot.Phase.STARTING if _opening else snapshot.Phase.FAILED if _problem else snapshot.Phase.OFF
+        now = snapshot.Snapshot(phase=phase, problem=_problem)
+    else:
+        now = _follower.snapshot(preparing=_worker.pending if _worker else 0)
+        now = replace(now, health=before.health, testing=before.testing, draft_check=before.draft_check)
+    snapshot.publish(now)
+    _published_at, _publish_soon = time.monotonic(), False
+    if _shown:
+        properties.fit(len(now.jobs))
+        status_bar.show(now.status)
+        seen = (now.phase, now.revision, now.preparing, now.problem, now.eta)
+        if seen != (before.phase, before.revision, before.preparing, before.problem, before.eta):
+            redraw.sidebars()
+    return now
+
+
+def wake() -> None:
+    """Tick soon, where the timer sleeps for longer."""
+    from . import registration  # noqa: PLC0415 (as above)
+
+    if _shown:
+        registration.hasten()
+
+
+def preferences_changed() -> None:
+    """Give the engine what was chosen. Off the main thread, since another Blender is started once to ask for its version."""
+    global _asked_for  # noqa: PLW0603
+    if _app is None or _worker is None or _asked_for is not None:
+        return  # whatever opens reads them itself; and what is being given is compared once it is there
+    settings, _ = _settings()
+    if settings == _applied:
+        return
+    if _applied is not None and settings.state_dir != _applied.state_dir:
+        restart()
+        return
+    app_now = _app
+    _asked_for = settings
+    _worker.run(lambda: app_now.configure(settings), lambda _, error: _configured(settings, error))
+    wake()
+
+
+def _configured(settings: Settings, error: Exception | None) -> None:
+    global _applied, _asked_for
+    from ..panels.snapshot import Severity  # noqa: PLC0415 (as above)
+
+    _applied, _asked_for = settings, None
+    if error is not None and _follower is not None:
+        _follower.notify(Severity.ERROR, f"The preferences were not taken: {error}")
+    preferences_changed()  # what was chosen meanwhile
+
+
+def _tick() -> float:
+    global _publish_soon  # noqa: PLW0603
+    if _opening is not None and _opening.over:
+        _take_opened()
+        _publish_soon = True
+    if _worker is not None and _worker.deliver():
+        _publish_soon = True
+    if _app is None or _follower is None:
+        if _publish_soon:
+            publish()
+        return BUSY if _opening is not None else IDLE
+    more = _follower.tick(BUDGET)
+    busy = more or (_worker is not None and _worker.busy) or _asked_for is not None
+    for ticker in tuple(_tickers):
+        try:
+            busy = ticker(_app, _follower) or busy
+        except Exception:
+            _log.exception("Something that the interface does in every tick failed")
+    if _publish_soon or time.monotonic() - _published_at >= BUSY * 0.9:
+        now = publish()
+        counts = now.counts
+        busy = busy or counts.running + counts.stopping > 0 or (counts.waiting > 0 and not now.held)
+        _tell(_follower)
+    return BACKLOG if more else BUSY if busy else IDLE
+
+
+def _tell(follower: Follower) -> None:
+    from ..panels import preferences, status_bar  # noqa: PLC0415 (as above)
+    from ..panels.choices import Notify  # noqa: PLC0415
+    from . import notification  # noqa: PLC0415
+
+    fresh = follower.take_fresh()
+    if not fresh:
+        return
+    notify = preferences.read().notify
+    if notify is not Notify.NONE:
+        status_bar.say(fresh[-1].text)
+    loud = [notice for notice in fresh if notice.loud]
+    if notify is Notify.SYSTEM and loud and _worker is not None:
+        text = loud[-1].text if len(loud) == 1 else f"{loud[-1].text} ({len(loud) - 1} more)"
+        _worker.run(lambda: notification.send(text), _notified)
+
+
+def _notified(_result: None, error: MotionQueueError | None) -> None:
+    if error is not None:
+        _log.warning("%s", error)
+
+
+def _open(previous: App | None) -> None:
+    global _opening, _applied  # noqa: PLW0603
+    from .opening import Opening  # noqa: PLC0415 (as above)
+
+    _applied, on_start = _settings()
+    _opening = Opening(_applied, on_start, previous)
+
+
+def _take_opened() -> None:
+    global _app, _follower, _opening, _problem  # noqa: PLW0603
+    if _opening is None:
+        return
+    opening, _opening = _opening, None
+    if opening.error is not None:
+        _problem = str(opening.error)
+        return
+    if (opened := opening.result) is not None:
+        _app, _follower, _problem = opened.app, opened.follower, ""
+        preferences_changed()
+
+
+def _settings() -> tuple[Settings, OnStart]:
+    """What the preferences say, for the engine, and what is to become of unfinished work. Main thread."""
+    import bpy  # noqa: PLC0415
+
+    from ..backends.blender_find import ENVIRONMENT_VARIABLE, MODULE_NAME  # noqa: PLC0415 (as above)
+    from ..panels import preferences  # noqa: PLC0415
+
+    chosen = preferences.read()
+    # Said here, since no thread may look at bpy. What the environment names is found by whoever needs it.
+    blender = "" if os.environ.get(ENVIRONMENT_VARIABLE) else bpy.app.binary_path or MODULE_NAME
+    settings = chosen.settings(
+        state_dir=state_dir(),
+        blender=blender,
+        python=(sys.executable, *bpy.app.python_args),
+        window=not _in_background(),
+        trust_scripts=bool(bpy.context.preferences.filepaths.use_scripts_auto_execute),
+    )
+    return settings, chosen.on_start
 
 
 def state_dir() -> Path:
@@ -65,7 +402,7 @@ def state_dir() -> Path:
 
     MOTION_QUEUE_STATE, else the extension's user folder, else the user's state directory.
     """
-    from ..persistence.state import resolve  # noqa: PLC0415
+    from ..persistence.state import resolve  # noqa: PLC0415 (as above)
 
     return resolve(extension=_extension_folder())
 

@@ -263,6 +263,20 @@ class Engine:
             self._core.unhold("paused")
             return self._ticket([])
 
+    def hold(self, reason: str, message: str) -> None:
+        """Start nothing more until `release(reason)`; what runs goes on. Not remembered beyond this process.
+
+        Call it before `start` where what an earlier process left is to wait too. `message` is what waiting jobs say.
+        """
+        with self._core.lock:
+            self._core.hold(reason, message)
+
+    def release(self, reason: str) -> None:
+        """End a hold, if there is one of that name."""
+        with self._core.lock:
+            self._core.unhold(reason)
+            self._core.ledger.flush()
+
     def move(self, job_id: str, to: str | int) -> Ticket:
         """Reorder a waiting job: "up", "down", "top", "bottom", or a 0-based place among all unfinished jobs.
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...motion.bvh import read_bvh
 from ...motion.errors import MotionError
 from ...motion.retarget import Pose, Rig, retarget
@@ -20,6 +18,7 @@ from .. import compat, disk
 from ..protocol import ChildContext
 from ..render.video import set_fps
 from . import load
+from .rig import read_rig
 
 if TYPE_CHECKING:
     import bpy
@@ -82,35 +81,6 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         "scale": pose.scale,
         "notes": notes[:20],
     }
-
-
-def read_rig(armature: bpy.types.Object) -> tuple[Rig, float]:
-    """The armature's rest pose in world space, and how many metres one unit of its own space is."""
-    bones: list[bpy.types.Bone] = []
-    waiting = [b for b in armature.data.bones if b.parent is None]
-    while waiting:
-        bone = waiting.pop()
-        bones.append(bone)
-        waiting.extend(bone.children)
-    index = {bone.name: i for i, bone in enumerate(bones)}
-    _, rotation, scale = armature.matrix_world.decompose()
-    unit = float(abs(scale[0] * scale[1] * scale[2]) ** (1 / 3))
-    if unit == 0.0:
-        raise MotionError("bad_rig", f"The armature {armature.name} is scaled to nothing. Apply its scale in Blender.")
-    turn = np.array(rotation.to_matrix())
-    world = np.array(armature.matrix_world)
-
-    def placed(points: list[Any]) -> np.ndarray:
-        return np.asarray(np.array(points, float).reshape(-1, 3) @ world[:3, :3].T + world[:3, 3])
-
-    rig = Rig(
-        names=tuple(b.name for b in bones),
-        parents=np.array([index[b.parent.name] if b.parent else -1 for b in bones], dtype=np.int64),
-        heads=placed([b.head_local for b in bones]),
-        tails=placed([b.tail_local for b in bones]),
-        rest=turn @ np.array([b.matrix_local.to_3x3() for b in bones], float).reshape(-1, 3, 3),
-    )
-    return rig, unit
 
 
 def _prepare(armature: bpy.types.Object, rig: Rig, pose: Pose) -> list[str]:

@@ -3,6 +3,7 @@
 # A Debian 13 with its Blender 4.3 in a folder, and a program that starts that Blender:
 #   chroot.sh make DIR                      makes DIR, or leaves it as it is where it is complete
 #   chroot.sh program DIR CHECKOUT FILE     writes FILE, which runs the Blender of DIR with the CHECKOUT and /tmp in sight
+#   chroot.sh runner DIR CHECKOUT FILE      the same for any program of DIR: FILE's first argument
 #
 # /proc, /dev, /tmp and the checkout are mounted into the folder in a mount namespace of each process that needs them: no other
 # process sees these mounts, and they are gone with it, however it ends. So nothing is left to unmount, and nothing that is
@@ -56,7 +57,7 @@ make_chroot() {
 }
 
 write_program() {
-    local dir=$1 checkout=$2 file=$3
+    local dir=$1 checkout=$2 file=$3 program=$4
     mkdir -p "$dir$checkout" # seen inside under its own path, so that paths mean the same on both sides
     cat >"$file" <<END
 #!/bin/sh
@@ -64,7 +65,7 @@ exec unshare --mount sh -ec '
     dir=\$1 checkout=\$2
     shift 2
     for part in /proc /dev /tmp "\$checkout"; do mount --bind "\$part" "\$dir\$part"; done
-    exec chroot "\$dir" /usr/bin/blender "\$@"
+    exec chroot "\$dir" /usr/bin/$program "\$@"
 ' sh '$dir' '$checkout' "\$@"
 END
     chmod +x "$file"
@@ -77,9 +78,10 @@ make:2)
     [ -n "${MOTION_QUEUE_MOUNTS_APART:-}" ] || MOTION_QUEUE_MOUNTS_APART=1 exec unshare --mount "$0" "$@"
     make_chroot "$2"
     ;;
-program:4) write_program "$2" "$3" "$4" ;;
+program:4) write_program "$2" "$3" "$4" blender ;;
+runner:4) write_program "$2" "$3" "$4" env ;;
 *)
-    echo "usage: chroot.sh make DIR | program DIR CHECKOUT FILE" >&2
+    echo "usage: chroot.sh make DIR | program DIR CHECKOUT FILE | runner DIR CHECKOUT FILE" >&2
     exit 2
     ;;
 esac

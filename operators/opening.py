@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opens the engine on a thread of its own: taking a state folder, reading its journal and adopting what others left may take
+seconds, and Blender's main thread must not wait. Touches no bpy.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from ..app import HOLD_AT_START, App, Settings
+from ..panels.choices import OnStart
+from ..panels.follower import Follower
+from ..panels.snapshot import Recovery
+from ..queue.contract import JobState
+from ..queue.errors import MotionQueueError
+from ..queue.states import WAITING
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    app: App
+    follower: Follower
+
+
+class Opening:
+    """Under way from the moment it is made. `result` and `error` are None until it is `over`."""
+
+    def __init__(self, settings: Settings, on_start: OnStart, previous: App | None = None) -> None:
+        """`previous` is closed first: an engine in another folder."""
+        self.error: MotionQueueError | None = None
+        self._settings = settings
+        self._on_start = on_start
+        self._previous = previous
+        self._lock = threading.Lock()
+        self._result: Opened | None = None
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._run, name="motion-queue-open", daemon=True)
+        self._thread.start()
+
+    @property
+    def over(self) -> bool:
+        return not self._thread.is_alive()
+
+    @property
+    def result(self) -> Opened | None:
+        with self._lock:
+            return self._result
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._thread.join(timeout)
+        return self.over
+
+    def abandon(self) -> Opened | None:
+        """Nobody wants it any more: what is open already is the caller's to close, what opens later closes itself."""
+        with self._lock:
+            self._abandoned = True
+            result, self._result = self._result, None
+            return result
+
+    def _run(self) -> None:
+        try:
+            if self._previous is not None:
+                self._previous.close()
+            opened = self._open()
+        except MotionQueueError as error:
+            _log.error("The queue could not be opened: %s", error)
+            self.error = error
+            return
+        except Exception as error:
+            _log.exception("The queue could not be opened")
+            self.error = MotionQueueError("internal", f"The queue could not be opened: {type(error).__name__}: {error}.")
+            return
+        with self._lock:
+            if not self._abandoned:
+                self._result = opened
+                return
+        opened.follower.close()
+        opened.app.close()
+
+    def _open(self) -> Opened:
+        app = App.claim(self._settings)
+        try:
+            follower = Follower(app)
+            follower.recovery = self._recover(app, follower)
+        except BaseException:
+            app.close()
+            raise
+        return Opened(app, follower)
+
+    def _recover(self, app: App, follower: Follower) -> Recovery | None:
+        left = [row for row in follower.jobs.rows() if not row.over]
+        notes = app.engine.recovery_notes
+        recovery = Recovery(
+            unfinished=len(left),
+            interrupted=sum(row.recovered for row in left),
+            notes=notes,
+            asks=self._on_start is OnStart.ASK and bool(left),
+        )
+        if self._settings.hold_at_start and not recovery.asks:
+            for row in left if self._on_start is OnStart.LEAVE else ():
+                leave(app, row.id)
+            app.engine.release(HOLD_AT_START)
+        return recovery if left or notes else None
+
+
+def leave(app: App, job_id: str) -> None:
+    """Pause a job that waits, so that it goes on only when it is told to."""
+    try:
+        if app.engine.get(job_id).state in WAITING - {JobState.PAUSED}:
+            app.engine.pause(job_id)
+    except MotionQueueError as error:
+        if error.code not in ("no_such_job", "wrong_state"):
+            raise
+        _log.info("Job %s was not paused: %s", job_id, error)

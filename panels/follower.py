@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Follows one engine: takes its events in, within a budget of time, and makes snapshots. No Blender, so that tests can.
+
+Made on the thread that opens the engine, which reads the jobs that are there; from then on everything is on one thread, Blender's
+main one, except that a reader of its own reads all jobs anew should events have been lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..app import App
+from ..queue.channel import Event
+from ..queue.contract import JobState
+from ..queue.engine import Engine
+from ..queue.errors import MotionQueueError
+from . import words
+from .job_details import Details, details_of
+from .snapshot import Notice, Phase, Recovery, Severity, Snapshot
+from .view import Counts, JobList, Row, row_of
+
+_log = logging.getLogger(__name__)
+
+_PAGE = 50  # jobs read at once: the engine's lock is held for about 3 ms
+_READINGS = 3
+_NOTICES = 5
+_SAMPLE = 6  # waiting jobs whose time is asked for, to guess that of all
+_ETA_EVERY = 1.0  # seconds
+_DETAILS_EVERY = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    rows: tuple[Row, ...]
+    as_of: int
+
+
+class Follower:
+    """`tick` on the main thread; then `snapshot`."""
+
+    def __init__(self, app: App) -> None:
+        """Subscribes before it reads, so that nothing falls between. Takes a while: not for the main thread."""
+        self.app = app
+        self.jobs = JobList()
+        self.selected = ""
+        self.recovery: Recovery | None = None
+        self._events = 0
+        self._reader: threading.Thread | None = None
+        self._read: _Read | None = None
+        self._notices: deque[Notice] = deque(maxlen=_NOTICES)
+        self._fresh: list[Notice] = []
+        self._details: Details | None = None
+        self._details_key: tuple[object, ...] = ()
+        self._details_at = 0.0
+        self._eta: tuple[float | None, bool] = (None, True)
+        self._eta_at = 0.0
+        self._ended: list[Row] = []  # since the queue had nothing to do
+        self._extra = 0  # changes that the list does not count
+        self._held: Mapping[str, str] = {}
+        self._unsubscribe = app.engine.subscribe(self._event)
+        self.jobs.begin_reading()
+        read = _read_all(app.engine)
+        self.jobs.install(read.rows, read.as_of)
+
+    def close(self) -> None:
+        self._unsubscribe()
+
+    # Main thread
+
+    def tick(self, budget: float = 0.002) -> bool:
+        """Take in what happened, for at most about `budget` seconds. True when more is there already."""
+        more = self.app.pump(budget)
+        if self.jobs.resync and self._reader is None:
+            self._start_reader()
+        if self._read is not None:
+            read, self._read, self._reader = self._read, None, None
+            self.jobs.install(read.rows, read.as_of)
+        self._look_at_end()
+        return more
+
+    def touch(self, job_ids: Iterable[str]) -> None:
+        """Ask the engine for these jobs now, rather than wait for their events: a person has just changed them."""
+        for job_id in job_ids:
+            try:
+                self.jobs.put(row_of(self.app.engine.get(job_id)))
+            except MotionQueueError as error:
+                if error.code != "no_such_job":
+                    raise
+
+    def notify(self, severity: Severity, text: str, *, job_id: str = "", loud: bool = False) -> None:
+        """Something to tell that is no event of the engine."""
+        self._add(Notice(severity, text, time.time(), job_id, loud))
+
+    def clear_notices(self) -> None:
+        self._notices.clear()
+        self._extra += 1
+
+    def take_fresh(self) -> list[Notice]:
+        """Notices since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def snapshot(self, *, preparing: int = 0) -> Snapshot:
+        """As things are now. The same revision means: nothing that can be seen has changed."""
+        now = time.monotonic()
+        counts = self.jobs.counts
+        engine = self.app.engine
+        durable = engine.last_event
+        held = engine.held
+        if held != self._held:
+            self._held = held
+            self._extra += 1
+            self._eta_at = 0.0
+        if now - self._eta_at >= _ETA_EVERY:
+            self._eta_at = now
+            self._eta = self._time_left(counts)
+        self._refresh_details(now, durable)
+        eta, guess = self._eta
+        return Snapshot(
+            phase=Phase.READY,
+            jobs=self.jobs,
+            counts=counts,
+            held=held,
+            eta=eta,
+            eta_is_guess=guess,
+            selected=self.selected,
+            details=self._details,
+            durable=durable,
+            notices=tuple(reversed(self._notices)),
+            recovery=self.recovery,
+            preparing=preparing,
+            revision=self.jobs.revision + self._extra,
+        )
+
+    def changed(self) -> None:
+        """Something of what is set from outside (selection, recovery) is new."""
+        self._extra += 1
+        self._details_at = 0.0
+
+    # Inside
+
+    def _event(self, event: Event) -> None:
+        ended = self.jobs.apply(event)
+        if ended is not None:
+            self._ended.append(ended)
+            self._tell_end(ended)
+
+    def _tell_end(self, row: Row) -> None:
+        alone = not self.jobs.counts.unfinished and len(self._ended) == 1
+        if row.state is JobState.FAILED:
+            try:
+                error = self.app.engine.get(row.id).error
+            except MotionQueueError:
+                error = None  # cleared meanwhile; its row says that it failed
+            why = f": {words.clean(error.message)} [{error.code}]" if error else "."
+            self._add(Notice(Severity.ERROR, f"{row.label} failed{why}", time.time(), row.id, loud=True))
+        elif row.state is JobState.COMPLETED:
+            text = f"{row.label} is done"
+            if row.degraded:
+                self._add(Notice(Severity.WARNING, f"{text}, but not all of it: {row.degraded}", time.time(), row.id, loud=alone))
+            else:
+                self._add(Notice(Severity.INFO, f"{text}.", time.time(), row.id, loud=alone))
+
+    def _look_at_end(self) -> None:
+        counts = self.jobs.counts
+        if self._ended and counts.unfinished == counts.paused:
+            done = sum(row.state is JobState.COMPLETED for row in self._ended)
+            failed = sum(row.state is JobState.FAILED for row in self._ended)
+            if len(self._ended) > 1 and done + failed:
+                text = f"The queue is done: {words.plural(done, 'job')} completed"
+                text += f", {failed:,} failed." if failed else "."
+                self._add(Notice(Severity.WARNING if failed else Severity.INFO, text, time.time(), loud=True))
+            self._ended.clear()
+
+    def _add(self, notice: Notice) -> None:
+        self._notices.append(notice)
+        self._fresh.append(notice)
+        self._extra += 1
+
+    def _refresh_details(self, now: float, durable: int) -> None:
+        row = self.jobs.get(self.selected)
+        if row is None:
+            if self._details is not None:
+                self._details, self._details_key = None, ()
+                self._extra += 1
+            return
+        key = (row, durable >= row.revision)
+        moving = row.state in (JobState.RUNNING, JobState.STOPPING)
+        if key == self._details_key and not (moving and now - self._details_at >= _DETAILS_EVERY):
+            return
+        self._details_key, self._details_at = key, now
+        try:
+            job = self.app.engine.get(row.id)
+        except MotionQueueError:
+            self._details = None  # cleared; its row follows
+            return
+        details = details_of(
+            job,
+            durable=durable,
+            local=lambda artefact: self.app.store.path(artefact.key),
+            log=self.app.store.log_path(job.id),
+        )
+        if details != self._details:
+            self._details = details
+            self._extra += 1
+
+    def _time_left(self, counts: Counts) -> tuple[float | None, bool]:
+        """Seconds until all that runs and waits is done, as far as anybody knows, and whether that is a guess."""
+        if not counts.running + counts.waiting:
+            return None, True
+        running = [row.eta for row in self.jobs.running()]
+        known = [eta for eta in running if eta is not None]
+        if len(known) < len(running) and not known:
+            return None, True
+        work, guess = sum(known), len(known) < len(running)
+        if counts.waiting:
+            times = []
+            for job_id in self._sample(counts):
+                try:
+                    job = self.app.engine.get(job_id)
+                except MotionQueueError:
+                    continue  # over and cleared since
+                if job.state is JobState.QUEUED and job.eta_seconds is not None:
+                    times.append(job.eta_seconds)
+                    guess = guess or job.eta_is_guess
+            if not times:
+                return None, True
+            work += counts.waiting * sum(times) / len(times)
+        at_once = max(1, len(running))
+        return max([work / at_once, *known]), guess
+
+    def _sample(self, counts: Counts) -> list[str]:
+        """Some of the waiting jobs, from all over the queue."""
+        engine = self.app.engine
+        step = max(1, counts.unfinished // _SAMPLE)
+        return [job_id for at in range(0, counts.unfinished, step) for job_id in engine.order(offset=at, limit=1)]
+
+    def _start_reader(self) -> None:
+        self.jobs.begin_reading()
+
+        def read() -> None:
+            try:
+                self._read = _read_all(self.app.engine)
+            except MotionQueueError as error:
+                _log.error("The jobs could not be read anew: %s", error)
+                self._reader = None
+
+        self._reader = threading.Thread(target=read, name="motion-queue-read", daemon=True)
+        self._reader.start()
+
+
+def _read_all(engine: Engine) -> _Read:
+    """Page by page. Jobs that are pruned meanwhile move others over a page's edge: then once more."""
+    for _ in range(_READINGS - 1):
+        read, whole = _read_once(engine)
+        if whole:
+            return read
+    return _read_once(engine)[0]
+
+
+def _read_once(engine: Engine) -> tuple[_Read, bool]:
+    as_of = engine.last_event
+    rows: dict[str, Row] = {}
+    offset = 0
+    while True:
+        page = engine.query(offset=offset, limit=_PAGE)
+        rows.update((job.id, row_of(job)) for job in page.jobs)
+        offset += len(page.jobs)
+        if not page.jobs or offset >= page.total:
+            return _Read(tuple(rows.values()), as_of), len(rows) >= page.total

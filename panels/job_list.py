@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The list of jobs in the sidebar of the 3D View, with its buttons and its menu. Draws what the snapshot has, no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ..queue.contract import JobState
+from . import compat, properties, snapshot, words
+from .redraw import CATEGORY
+from .snapshot import Phase, Severity, Snapshot
+from .view import Group, Row
+
+if TYPE_CHECKING:
+    from bpy.types import Context
+
+_IN_BOX = 3  # characters that a frame takes
+_SEVERITY_ICONS = {Severity.INFO: "INFO", Severity.WARNING: "ERROR", Severity.ERROR: "CANCEL"}
+_MOVABLE = (JobState.QUEUED, JobState.PAUSED, JobState.RUNNING)
+
+
+class MOTION_QUEUE_UL_jobs(bpy.types.UIList):  # noqa: N801
+    """One line for each job: state, name, how far it is."""
+
+    def draw_item(
+        self,
+        _context: Any,
+        layout: Any,
+        _data: Any,
+        _item: Any,
+        _icon: Any,
+        _active_data: Any,
+        _active_property: Any,
+        index: int = 0,
+        _flags: int = 0,
+    ) -> None:
+        now = snapshot.current()
+        entry = now.jobs.entry(index)
+        if isinstance(entry, Group):
+            draw_group(layout, entry)
+        elif entry is not None:
+            draw_row(layout, entry, saving=entry.revision > now.durable, indent=now.jobs.filter.grouped)
+
+    def draw_filter(self, _context: Any, layout: Any) -> None:
+        found = properties.interface().jobs
+        row = layout.row(align=True)
+        row.prop(found, "text", text="", icon="VIEWZOOM")
+        row.prop(found, "reverse", text="", icon="SORT_DESC" if found.reverse else "SORT_ASC")
+        row = layout.row(align=True)
+        row.prop(found, "states", text="")
+        row.prop(found, "order", text="")
+        row.prop(found, "grouped", text="", icon="OUTLINER")
+
+    def filter_items(self, _context: Any, _data: Any, _property: str) -> tuple[list[int], list[int]]:
+        """What is shown, and its order, is settled in the snapshot."""
+        return [], []
+
+
+def draw_group(layout: Any, group: Group) -> None:
+    row = layout.row(align=True)
+    operator = row.operator("motion_queue.fold", text="", icon="RIGHTARROW" if group.folded else "DOWNARROW_HLT", emboss=False)
+    operator.batch_id = group.batch_id
+    row.label(text=group.title, icon="FILE_FOLDER")
+    text = f"{group.done:,} of {group.total:,}"
+    row.label(text=f"{text}, {group.failed:,} failed" if group.failed else text)
+    if group.batch_id and group.done < group.total:
+        row.operator("motion_queue.cancel", text="", icon="X", emboss=False).batch_id = group.batch_id
+
+
+def draw_row(layout: Any, row: Row, *, saving: bool, indent: bool = False) -> None:
+    line = layout.row(align=True)
+    if indent:
+        line.separator(factor=2.0)
+    icon = "FILE_REFRESH" if saving and row.state is JobState.QUEUED else words.STATE_ICONS[row.state]
+    if row.state is JobState.COMPLETED and row.degraded:
+        icon = words.DEGRADED_ICON
+    if row.state in (JobState.RUNNING, JobState.STOPPING):
+        halves = line.split(factor=0.42, align=True)
+        halves.label(text=row.label, icon=icon)
+        right = halves.row(align=True)
+        compat.progress(right, factor=row.progress, text=row_text(row))
+        if row.state is JobState.RUNNING:
+            right.operator("motion_queue.cancel", text="", icon="X", emboss=False).job_id = row.id
+        return
+    line.label(text=row.label, icon=icon)
+    right = line.row(align=True)
+    right.alignment = "RIGHT"
+    right.label(text="Saving" if saving and row.state is JobState.QUEUED else row_text(row))
+    if row.state is JobState.QUEUED:
+        right.operator("motion_queue.cancel", text="", icon="X", emboss=False).job_id = row.id
+    elif row.state is JobState.PAUSED:
+        right.operator("motion_queue.resume", text="", icon="PLAY", emboss=False).job_id = row.id
+    elif row.state in (JobState.FAILED, JobState.CANCELLED):
+        right.operator("motion_queue.retry", text="", icon="FILE_REFRESH", emboss=False).job_id = row.id
+
+
+def row_text(row: Row) -> str:
+    """What stands to the right of a job's name."""
+    if row.state is JobState.RUNNING:
+        # What does not fit is cut at its end: what matters least comes last.
+        parts = [words.percent(row.progress), words.eta(row.eta, guess=row.eta_is_guess), row.stage]
+        if row.pausing:
+            parts[1:] = ["Pausing"]
+        return " · ".join(part for part in parts if part)
+    if row.state is JobState.FAILED:
+        return row.error_code.replace("_", " ").capitalize() or words.STATE_WORDS[row.state]
+    if row.state is JobState.COMPLETED and row.degraded:
+        return "Incomplete"
+    if row.state is JobState.PAUSED and row.progress > 0:
+        return f"Paused at {words.percent(row.progress)}"
+    return words.STATE_WORDS[row.state]
+
+
+class MOTION_QUEUE_MT_job(bpy.types.Menu):  # noqa: N801
+    """What can be done with the selected job and with all of them."""
+
+    bl_idname = "MOTION_QUEUE_MT_job"
+    bl_label = "Jobs"
+
+    def draw(self, _context: Any) -> None:
+        draw_job_menu(self.layout, snapshot.current())
+
+
+def draw_job_menu(layout: Any, now: Snapshot) -> None:
+    row = now.jobs.get(now.selected)
+    if row is not None:
+        if row.over:
+            layout.operator("motion_queue.retry", icon="FILE_REFRESH").job_id = row.id
+            layout.operator("motion_queue.retry_edited", icon="GREASEPENCIL").job_id = row.id
+            layout.operator("motion_queue.open_folder", icon="FILE_FOLDER").job_id = row.id
+            if row.error_code or row.degraded:
+                layout.operator("motion_queue.copy_error", icon="COPYDOWN").job_id = row.id
+        else:
+            layout.operator("motion_queue.cancel", icon="X").job_id = row.id
+            if row.state is JobState.PAUSED or row.pausing:
+                layout.operator("motion_queue.resume", icon="PLAY").job_id = row.id
+            else:
+                layout.operator("motion_queue.pause", icon="PAUSE").job_id = row.id
+            layout.separator()
+            for to, text, icon in (
+                ("TOP", "Move to Top", "TRIA_UP_BAR"),
+                ("UP", "Move Up", "TRIA_UP"),
+                ("DOWN", "Move Down", "TRIA_DOWN"),
+                ("BOTTOM", "Move to Bottom", "TRIA_DOWN_BAR"),
+            ):
+                operator = layout.operator("motion_queue.move", text=text, icon=icon)
+                operator.job_id, operator.to = row.id, to
+            layout.operator("motion_queue.set_priority", text="Set Priority …", icon="SORTBYEXT").job_id = row.id
+        layout.operator("motion_queue.show_log", icon="TEXT").job_id = row.id
+        if row.over:
+            layout.operator("motion_queue.delete_files", text="Delete Files …", icon="TRASH").job_id = row.id
+        layout.separator()
+    layout.operator("motion_queue.clear_finished", icon="BRUSH_DATA")
+    layout.operator("motion_queue.cancel_all", icon="CANCEL")
+
+
+class MOTION_QUEUE_PT_queue(bpy.types.Panel):  # noqa: N801
+    """All jobs of this Blender."""
+
+    bl_idname = "MOTION_QUEUE_PT_queue"
+    bl_label = "Queue"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = CATEGORY
+    bl_order = 1
+
+    def draw(self, _context: Context) -> None:
+        draw_queue(self.layout, snapshot.current(), properties.interface())
+
+
+def draw_queue(layout: Any, now: Snapshot, found: Any) -> None:
+    if now.phase is not Phase.READY:
+        draw_not_ready(layout, now)
+        return
+    draw_recovery(layout, now)
+    row = layout.row(align=True)
+    row.label(text=now.status or summary(now))
+    if now.paused:
+        row.operator("motion_queue.resume_queue", text="", icon="PLAY")
+    else:
+        row.operator("motion_queue.pause_queue", text="", icon="PAUSE")
+    for text in now.held.values():
+        draw_lines(layout, text, "PAUSE" if now.paused else "INFO")
+    row = layout.row()
+    row.template_list("MOTION_QUEUE_UL_jobs", "", found.jobs, "lines", found.jobs, "line", rows=6, maxrows=14, sort_lock=True)
+    selected = now.jobs.get(now.selected)
+    column = row.column(align=True)
+    column.menu(MOTION_QUEUE_MT_job.bl_idname, icon="DOWNARROW_HLT", text="")
+    column.separator()
+    moves = column.column(align=True)
+    moves.enabled = selected is not None and selected.state in _MOVABLE
+    for to, icon in (("TOP", "TRIA_UP_BAR"), ("UP", "TRIA_UP"), ("DOWN", "TRIA_DOWN"), ("BOTTOM", "TRIA_DOWN_BAR")):
+        moves.operator("motion_queue.move", text="", icon=icon).to = to
+    column.separator()
+    column.operator("motion_queue.clear_finished", text="", icon="BRUSH_DATA")
+    draw_notices(layout, now)
+
+
+def summary(now: Snapshot) -> str:
+    """Of a queue in which nothing runs or waits."""
+    counts = now.counts
+    parts = [
+        f"{count:,} {name}"
+        for name, count in (
+            ("paused", counts.paused),
+            ("completed", counts.completed),
+            ("failed", counts.failed),
+            ("cancelled", counts.cancelled),
+        )
+        if count
+    ]
+    return " · ".join(parts) or "No jobs yet"
+
+
+def draw_not_ready(layout: Any, now: Snapshot) -> None:
+    if now.phase is Phase.STARTING:
+        layout.label(text="The queue is starting …", icon="TIME")
+    elif now.phase is Phase.FAILED:
+        draw_lines(layout, now.problem, "ERROR")
+        layout.operator("motion_queue.restart", icon="FILE_REFRESH")
+    else:
+        layout.label(text="The queue is not open in this Blender", icon="INFO")
+        layout.operator("motion_queue.restart", text="Open Queue", icon="PLAY")
+
+
+def draw_recovery(layout: Any, now: Snapshot) -> None:
+    recovery = now.recovery
+    if recovery is None:
+        return
+    box = layout.box()
+    text = f"{words.plural(recovery.unfinished, 'job')} of the last session {'wait' if recovery.asks else 'came back'}"
+    if recovery.unfinished == 1:
+        text = text.replace("wait", "waits")
+    if recovery.interrupted:
+        text += f", {recovery.interrupted:,} of them interrupted"
+    if recovery.unfinished:
+        draw_lines(box, f"{text}.", "RECOVER_LAST", less=_IN_BOX)
+    for note in recovery.notes[:3]:
+        draw_lines(box, note, "INFO", less=_IN_BOX)
+    row = box.row(align=True)
+    if recovery.asks:
+        for action in ("RESUME", "LEAVE", "DISCARD"):
+            row.operator("motion_queue.recovered", text=action.capitalize()).action = action
+    else:
+        if recovery.unfinished:
+            row.operator("motion_queue.recovered", text="Discard").action = "DISCARD"
+        row.operator("motion_queue.recovered", text="OK").action = "DISMISS"
+
+
+def draw_notices(layout: Any, now: Snapshot) -> None:
+    if not now.notices:
+        return
+    box = layout.box()
+    row = box.row(align=True)
+    row.label(text="Lately")
+    row.operator("motion_queue.clear_notices", text="", icon="X", emboss=False)
+    for notice in now.notices:
+        row = box.row(align=True)
+        draw_lines(row.column(align=True), notice.text, _SEVERITY_ICONS[notice.severity], most=4, less=2 * _IN_BOX)
+        if notice.job_id and now.jobs.get(notice.job_id) is not None:
+            row.operator("motion_queue.select", text="", icon="VIEWZOOM", emboss=False).job_id = notice.job_id
+
+
+def draw_lines(layout: Any, text: str, icon: str, *, most: int = 8, less: int = 0) -> None:
+    """A text over several lines, with an icon before the first; `less`: so many characters fewer than fit into the sidebar."""
+    column = layout.column(align=True)
+    lines = words.wrapped(text, compat.line_length() - less)
+    for number, line in enumerate(lines[:most]):
+        cut = " …" if number + 1 == most < len(lines) else ""
+        column.label(text=line + cut, icon="BLANK1" if number else icon)
+
+
+CLASSES = (MOTION_QUEUE_UL_jobs, MOTION_QUEUE_MT_job, MOTION_QUEUE_PT_queue)

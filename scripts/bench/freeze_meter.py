@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measures how long the event loop of a Blender window stands still, and whether this extension had a part in it.
+
+Runs inside a Blender with a window, loaded by its path: a timer that wants to be called every few milliseconds records each gap,
+and the extension's own calls (ticks, draws, operators, handlers) are recorded with their times. Standard library, and bpy.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import bpy
+
+INTERVAL = 0.005  # seconds between two calls that are asked for
+FREEZE = 0.1  # seconds; a gap longer than this is felt
+_MOST = 2_000_000  # gaps and calls that are kept
+_DRAWS = ("draw", "draw_header", "draw_item", "filter_items")
+_ACTS = ("execute", "invoke", "poll")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the extension's own code. Times in seconds of the performance counter."""
+
+    kind: str  # tick, draw, operator or handler
+    name: str
+    start: float
+    end: float
+
+
+class FreezeMeter:
+    """`start`, do something, `stop`, `report`. There is one at a time, since it is a timer of Blender's."""
+
+    def __init__(self, package: str, *, interval: float = INTERVAL) -> None:
+        """`package` is the module name of the extension, as in bl_ext.user_default.motion_queue; empty: measure gaps alone."""
+        self._package = package
+        self._interval = interval
+        self._times = array("d")
+        self._calls: list[Call] = []
+        self._restore: list[Callable[[], None]] = []
+        self._beat = self._called  # one object, by which Blender knows the timer
+
+    def start(self) -> None:
+        if self._package:
+            for undo in _watch(self._package, self._calls):
+                self._restore.append(undo)
+        bpy.app.timers.register(self._beat, first_interval=0.0, persistent=True)
+
+    def stop(self) -> None:
+        """Take everything back. Measured values stay."""
+        if bpy.app.timers.is_registered(self._beat):
+            bpy.app.timers.unregister(self._beat)
+        while self._restore:
+            self._restore.pop()()
+
+    def clear(self) -> None:
+        """Forget what was measured, and go on."""
+        self._times = array("d")
+        self._calls.clear()
+
+    def report(self) -> dict[str, Any]:
+        """JSON: the distribution of gaps and of each kind of call in milliseconds, and each freeze with the calls in it."""
+        times = self._times
+        gaps = [b - a for a, b in pairwise(times)]
+        kinds: dict[str, list[float]] = {}
+        for call in self._calls:
+            kinds.setdefault(call.kind, []).append(call.end - call.start)
+        freezes = [(a, b) for a, b in pairwise(times) if b - a > FREEZE]
+        return {
+            "seconds": times[-1] - times[0] if times else 0.0,
+            "gaps": distribution(gaps),
+            "calls": {kind: distribution(values) for kind, values in sorted(kinds.items())},
+            "names": {name: distribution(values) for name, values in sorted(self._by_name().items())},
+            "longest_calls": [
+                {"kind": c.kind, "name": c.name, "ms": _ms(c.end - c.start)}
+                for c in sorted(self._calls, key=lambda c: c.start - c.end)[:10]
+            ],
+            "freezes": [
+                {
+                    "at": round(a - times[0], 3),
+                    "ms": _ms(b - a),
+                    "calls": [
+                        {"kind": c.kind, "name": c.name, "ms": _ms(c.end - c.start)}
+                        for c in self._calls
+                        if c.start < b and c.end > a
+                    ],
+                }
+                for a, b in freezes[:100]
+            ],
+        }
+
+    def _by_name(self) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {}
+        for call in self._calls:
+            found.setdefault(call.name, []).append(call.end - call.start)
+        return found
+
+    def _called(self) -> float:
+        if len(self._times) < _MOST:
+            self._times.append(time.perf_counter())
+        return self._interval
+
+
+def distribution(values: Sequence[float]) -> dict[str, float]:
+    """Count, and median, p90, p99, maximum and sum in milliseconds, of values in seconds."""
+    if not values:
+        return {"count": 0}
+    ordered = sorted(values)
+
+    def at(share: float) -> float:
+        return _ms(ordered[min(len(ordered) - 1, int(share * len(ordered)))])
+
+    return {
+        "count": len(ordered),
+        "p50": at(0.5),
+        "p90": at(0.9),
+        "p99": at(0.99),
+        "max": _ms(ordered[-1]),
+        "sum": _ms(sum(ordered)),
+    }
+
+
+def _ms(seconds: float) -> float:
+    return round(1000.0 * seconds, 3)
+
+
+def _watch(package: str, calls: list[Call]) -> Iterator[Callable[[], None]]:
+    """Put a clock around everything of `package` that Blender calls; yields what takes it away again."""
+    for cls in _classes(package):
+        for name in (*_DRAWS, *_ACTS):
+            # Only what the class itself has: what it inherits is Blender's.
+            if name in vars(cls):
+                kind = "draw" if name in _DRAWS else "operator"
+                yield _wrap(cls, name, kind, f"{cls.__name__}.{name}", calls)
+    for name in dir(bpy.app.handlers):
+        handlers = getattr(bpy.app.handlers, name)
+        if isinstance(handlers, list):
+            for handler in [h for h in handlers if getattr(h, "__module__", "").startswith(package)]:
+                timed = _timed(handler, "handler", f"{name}: {handler.__name__}", calls)
+                handlers[handlers.index(handler)] = timed
+                yield functools.partial(_put_back, handlers, timed, handler)
+    for module in [m for n, m in sys.modules.items() if n.startswith(f"{package}.operators.")]:
+        for name, function in list(vars(module).items()):
+            own = callable(function) and getattr(function, "__module__", "") == module.__name__
+            # Some are registered only while they have something to do: those are known by their name.
+            if own and (name.endswith("timer") or _is_timer(function)):
+                yield _wrap_timer(module, name, calls)
+
+
+def _classes(package: str) -> list[type]:
+    found: list[type] = []
+    for module in [m for n, m in sys.modules.items() if n.startswith(f"{package}.")]:
+        for value in vars(module).values():
+            if isinstance(value, type) and value.__module__ == module.__name__ and getattr(value, "is_registered", False):
+                found.append(value)
+    return found
+
+
+def _is_timer(function: Callable[..., Any]) -> bool:
+    try:
+        return bool(bpy.app.timers.is_registered(function))
+    except ValueError:
+        return False
+
+
+def _timed(function: Callable[..., Any], kind: str, label: str, calls: list[Call]) -> Callable[..., Any]:
+    def watched(*args: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*args, **options)
+        finally:
+            if len(calls) < _MOST:
+                calls.append(Call(kind, label, start, time.perf_counter()))
+
+    # Blender passes as many arguments as the function's code says it takes: the stand-in has to say the same.
+    count = function.__code__.co_argcount
+    names = ", ".join(f"_{i}" for i in range(count))
+    made: dict[str, Any] = {}
+    exec(
+        f"def timed({names}, *rest, **options): return watched({names}, *rest, **options)".replace("(, ", "("),
+        {"watched": watched},
+        made,
+    )
+    timed: Callable[..., Any] = functools.wraps(function)(made["timed"])
+    timed.__defaults__ = function.__defaults__
+    return timed
+
+
+def _wrap(owner: type, name: str, kind: str, label: str, calls: list[Call]) -> Callable[[], None]:
+    own = vars(owner)[name]
+    if isinstance(own, classmethod):
+        setattr(owner, name, classmethod(_timed(own.__func__, kind, label, calls)))
+    else:
+        setattr(owner, name, _timed(own, kind, label, calls))
+    return functools.partial(setattr, owner, name, own)
+
+
+def _wrap_timer(module: Any, name: str, calls: list[Call]) -> Callable[[], None]:
+    """Blender knows a timer by its function: the one that is timed takes its place, there and in its module."""
+    own = getattr(module, name)
+    timed = _timed(own, "tick", f"{module.__name__.rpartition('.')[2]}.{name}", calls)
+
+    def swap(old: Callable[..., Any], new: Callable[..., Any]) -> None:
+        setattr(module, name, new)
+        if bpy.app.timers.is_registered(old):
+            bpy.app.timers.unregister(old)
+            bpy.app.timers.register(new, first_interval=0.0, persistent=True)
+
+    swap(own, timed)
+    return functools.partial(swap, timed, own)
+
+
+def _put_back(handlers: list[Any], timed: Any, own: Any) -> None:
+    if timed in handlers:
+        handlers[handlers.index(timed)] = own

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real Blender with a real window on a screen of its own: started, driven, looked at and ended by tests.
+
+Where the window is, is said by MOTION_QUEUE_WINDOW: a program that runs its arguments where Xvfb, Blender and ImageMagick's
+`import` are (a chroot, say, that shares /tmp); without it they are looked for on this machine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+VARIABLE = "MOTION_QUEUE_WINDOW"
+SHOTS_VARIABLE = "MOTION_QUEUE_WINDOW_SHOTS"  # a folder in which the screenshots are kept
+NEEDED = ("Xvfb", "blender", "import")
+SIZE = (1400, 900)
+LIMIT = 300.0  # seconds: only against hanging; on a busy machine the queue's children get what others leave
+_PR_SET_PDEATHSIG = 1
+_DRIVER = Path(__file__).with_name("driver.py")
+
+
+def module(name: str) -> str:
+    """An expression for a module of the installed extension, for commands: `operators.session`, say."""
+    return f"__import__('importlib').import_module(package() + '.{name}')"
+
+
+def runner() -> tuple[str, ...] | None:
+    """What comes before a program's name, or None where no window can be had."""
+    named = os.environ.get(VARIABLE, "")
+    if named:
+        return (named,)
+    return () if all(map(shutil.which, NEEDED)) else None
+
+
+class Screen:
+    """An X server without a monitor, on a display number that was free."""
+
+    def __init__(self, prefix: tuple[str, ...]) -> None:
+        self._prefix = prefix
+        read, write = os.pipe()
+        self._process = subprocess.Popen(
+            [
+                *prefix,
+                "Xvfb",
+                "-displayfd",
+                str(write),
+                "-screen",
+                "0",
+                f"{SIZE[0]}x{SIZE[1]}x24",
+                "+extension",
+                "GLX",
+                "-noreset",
+            ],
+            pass_fds=(write,),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=_end_with_the_test,  # noqa: PLW1509 - tests have no other threads while a screen is made
+        )
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            number = pipe.readline().strip()  # written once it takes clients
+        if not number:
+            raise AssertionError(f"Xvfb ended with code {self._process.wait()} before it was ready")
+        self.name = f":{number}"
+
+    def shoot(self, path: Path) -> Path:
+        """A picture of the whole screen."""
+        done = subprocess.run(
+            [*self._prefix, "import", "-window", "root", "-display", self.name, str(path)],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0 and path.stat().st_size > 0, done.stderr.decode()
+        return path
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+class Window:
+    """One Blender. `run` gives it commands; leaving the context kills it where it still runs."""
+
+    def __init__(
+        self, prefix: tuple[str, ...], screen: Screen, home: Path, *files: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`home` holds the user's folders, with the extension installed."""
+        self._screen = screen
+        self._folder = Path(tempfile.mkdtemp(prefix="motion-queue-window-"))
+        self.log = self._folder / "blender.log"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.settimeout(LIMIT)
+        # Beside the socket, since the window may be where the checkout is not in sight.
+        driver = shutil.copy(_DRIVER, self._folder)
+        address = str(self._folder / "socket")
+        listener.bind(address)
+        listener.listen(1)
+        blender = ["blender", "--enable-event-simulate", "--window-geometry", "0", "0", *map(str, SIZE)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*prefix, *blender, *map(str, files), "--python", driver, "--", address],
+                env=user_environment(home) | {"DISPLAY": screen.name, "LIBGL_ALWAYS_SOFTWARE": "1"} | dict(environment or {}),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self._socket, _ = listener.accept()
+        except TimeoutError:
+            self.process.kill()
+            raise AssertionError(f"Blender did not come up:\n{self.output()}") from None
+        finally:
+            listener.close()
+        self._socket.settimeout(LIMIT)
+        self._answers = self._socket.makefile("rb")
+
+    def run(self, code: str) -> Any:
+        """Let Blender carry out the body of a function (see `driver`); what it returned. A failure in there fails the test."""
+        self._socket.sendall(json.dumps({"code": code}).encode() + b"\n")
+        try:
+            line = self._answers.readline()
+        except TimeoutError:
+            raise AssertionError(f"Blender did not answer within {LIMIT:.0f} s:\n{self.output()}") from None
+        assert line, f"Blender ended with code {self.process.wait(LIMIT)}:\n{self.output()}"
+        answer = json.loads(line)
+        assert "error" not in answer, f"{answer['error']}\n{self.output()}"
+        return answer.get("value")
+
+    def until(self, condition: str, *, limit: float = LIMIT) -> Any:
+        """Let the window live until an expression is true; its value."""
+        end = time.monotonic() + limit
+        while not (value := self.run(f"return {condition}")):
+            assert time.monotonic() < end, f"never came: {condition}\n{self.output()}"
+            time.sleep(0.05)
+        return value
+
+    def meter(self, checkout: Path) -> None:
+        """Begin to measure how long the event loop stands still; it is `kept.meter` in there."""
+        source = shutil.copy(checkout / "scripts" / "bench" / "freeze_meter.py", self._folder)
+        self.run(f"kept.meter = load({source!r}, 'freeze_meter').FreezeMeter(package()); kept.meter.start()")
+
+    def shoot(self, name: str) -> Path:
+        """A picture of the screen, kept where MOTION_QUEUE_WINDOW_SHOTS says."""
+        folder = Path(os.environ.get(SHOTS_VARIABLE) or self._folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return self._screen.shoot(folder / f"{name}.png")
+
+    def quit(self) -> float:
+        """Quit as a person does, by the operator; seconds until the process was gone."""
+        self._socket.sendall(json.dumps({"code": "bpy.ops.wm.quit_blender()"}).encode() + b"\n")
+        began = time.monotonic()
+        self.process.wait(LIMIT)
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """As a crash does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(LIMIT)
+
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")[-8000:]
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._answers.close()
+        self._socket.close()
+        if self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self._folder)
+
+
+def _end_with_the_test() -> None:
+    """In the child: be killed when the tests are. (A Blender ends by itself when nobody listens to it any more.)"""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def user_environment(home: Path) -> dict[str, str]:
+    """Folders of its own for a Blender, so that nothing of this machine's user is seen or changed."""
+    environment = os.environ | {"BLENDER_USER_RESOURCES": str(home), "HOME": str(home), "LANG": "C.UTF-8"}
+    for name in ("MOTION_QUEUE_STATE", "PYTHONPATH", "DISPLAY", "WAYLAND_DISPLAY"):
+        environment.pop(name, None)
+    return environment
