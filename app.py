@@ -14,6 +14,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -204,7 +205,8 @@ class App:
         )
         self._blender = blender
         self.children.configure(_child_settings(settings, lanes["blender"], blender))
-        if (settings.job_memory_mb, settings.torch_python) != (self.settings.job_memory_mb, self.settings.torch_python):
+        theirs = attrgetter("job_memory_mb", "torch_python", "published")  # what backends are made with
+        if theirs(settings) != theirs(self.settings):
             self._register_backends(settings)
         self._log.set_level(settings.log_level.upper())
         self.job_logs.chatter = settings.log_level == "debug"
