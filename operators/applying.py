@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
+from ..backends import disk
 from ..backends.detached import DetachedContext
 from ..backends.protocol import ChildKind
 from ..backends.retarget import fit
@@ -97,9 +98,17 @@ class Application:
         self._paths = {bone.name: bone.path_from_id() for bone in bones}
         self._root_turns = _root_turns(target)
         self._context = DetachedContext(app.store)
-        self._folder = tempfile.TemporaryDirectory(prefix="motion-queue-apply-", dir=bpy.app.tempdir)
-        folder = Path(self._folder.name)
-        fit.save_rig(folder / "rig.npz", rig, tuple(bone.rotation_mode for bone in bones))
+        temporary = Path(bpy.app.tempdir)
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="motion-queue-apply-", dir=temporary)
+            folder = Path(self._folder.name)
+            fit.save_rig(folder / "rig.npz", rig, tuple(bone.rotation_mode for bone in bones))
+        except OSError as error:
+            raise disk.problem(error, temporary, "The armature could not be handed over") or MotionQueueError(
+                "output_not_writable",
+                f"Blender's folder for temporary files, {temporary}, cannot be written to ({error.strerror or error}). Save your "
+                "work and restart Blender, or choose another one in the preferences (File Paths).",
+            ) from error
         self._keys = folder / "keys.npz"
         self._arguments = {
             "clip": str(clip),

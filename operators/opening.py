@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 
 from ..app import HOLD_AT_START, App, Settings
@@ -16,8 +17,11 @@ from ..panels.snapshot import Recovery
 from ..queue.contract import JobState
 from ..queue.errors import MotionQueueError
 from ..queue.states import WAITING
+from .submission import SENT
 
 _log = logging.getLogger(__name__)
+
+_SENT_KEPT = 30 * 86_400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Opening:
         try:
             follower = Follower(app)
             follower.recovery = self._recover(app, follower)
+            forget_sent(app)
         except BaseException:
             app.close()
             raise
@@ -116,3 +121,24 @@ def leave(app: App, job_id: str) -> None:
         if error.code not in ("no_such_job", "wrong_state"):
             raise
         _log.info("Job %s was not paused: %s", job_id, error)
+
+
+def forget_sent(app: App, *, now: float | None = None) -> int:
+    """Delete rigs and copies of scenes that no job here needs and that are so old that no other Blender's does; how many."""
+    folder = (app.settings.store_dir or app.folder.path / "artefacts") / SENT
+    before = (time.time() if now is None else now) - _SENT_KEPT
+    try:
+        old = [path for path in folder.glob("*.blend*") if path.stat().st_mtime < before]
+        if not old:
+            return 0
+        needed, offset = set(), 0
+        while (page := app.engine.query(offset=offset, limit=100)).jobs:
+            needed |= {found.path for job in page.jobs for found in job.inputs}
+            offset += len(page.jobs)
+        unused = [path for path in old if str(path) not in needed]
+        for path in unused:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("Files that no job needs any more could not be deleted from %s: %s", folder, error)
+        return 0
+    return len(unused)

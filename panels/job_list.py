@@ -181,8 +181,9 @@ def draw_queue(layout: Any, now: Snapshot, found: Any) -> None:
         row.operator("motion_queue.resume_queue", text="", icon="PLAY")
     else:
         row.operator("motion_queue.pause_queue", text="", icon="PAUSE")
-    for text in now.held.values():
-        draw_lines(layout, text, "PAUSE" if now.paused else "INFO")
+    if not (now.recovery and now.recovery.asks):  # what is asked above says it
+        for text in now.held.values():
+            draw_lines(layout, text, "PAUSE" if now.paused else "INFO")
     row = layout.row()
     row.template_list("MOTION_QUEUE_UL_jobs", "", found.jobs, "lines", found.jobs, "line", rows=6, maxrows=14, sort_lock=True)
     selected = now.jobs.get(now.selected)
@@ -234,7 +235,7 @@ def draw_recovery(layout: Any, now: Snapshot) -> None:
     if recovery.unfinished == 1:
         text = text.replace("wait", "waits")
     if recovery.interrupted:
-        text += f", {recovery.interrupted:,} of them interrupted"
+        text += f", {recovery.interrupted:,} of them interrupted" if recovery.unfinished > 1 else "; it was interrupted"
     if recovery.unfinished:
         draw_lines(box, f"{text}.", "RECOVER_LAST", less=_IN_BOX)
     for note in recovery.notes[:3]:

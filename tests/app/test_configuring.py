@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from motion_queue.app import HOLD_AT_START, App, Settings
+from motion_queue.operators.opening import forget_sent
+from motion_queue.operators.submission import SENT
 from motion_queue.panels.follower import Follower
 from motion_queue.queue import JobSpec, MotionQueueError
 from motion_queue.queue.channel import Event
-from motion_queue.queue.contract import Estimate, Health, StepContext, StepRequest, StepResult, StepSpec, Workflow
+from motion_queue.queue.contract import Estimate, Health, InputRef, StepContext, StepRequest, StepResult, StepSpec, Workflow
 
 LIMIT = 60.0  # seconds: only against hanging
 
@@ -123,3 +127,19 @@ def test_a_follower_that_lost_events_reads_everything_anew(tmp_path: Path) -> No
             follower.tick()
         assert not follower.jobs.resync and follower.snapshot().eta is not None
         follower.close()
+
+
+def test_files_sent_with_jobs_are_kept_while_a_job_needs_them_and_a_month(tmp_path: Path) -> None:
+    with App.open(Settings(state_dir=tmp_path / "state")) as app:
+        sent = tmp_path / "state" / "artefacts" / SENT
+        sent.mkdir(parents=True)
+        for name in ("rig-needed.blend", "rig-unused.blend", "scene-new.blend"):
+            (sent / name).write_bytes(b"BLENDER")
+        ready(app).engine.pause_queue()
+        needed = InputRef(name="character", path=str(sent / "rig-needed.blend"))
+        app.engine.submit(JobSpec(workflow="quick", label="needs it", inputs=(needed,)))
+        month = time.time() + 31 * 86_400
+        assert forget_sent(app) == 0
+        os.utime(sent / "scene-new.blend", (month, month))
+        assert forget_sent(app, now=month) == 1
+        assert sorted(path.name for path in sent.iterdir()) == ["rig-needed.blend", "scene-new.blend"]

@@ -361,3 +361,22 @@ def test_a_finished_motion_goes_onto_its_armature_by_itself_only_where_its_file_
     applying.finish(applying.going()[0])
 
     assert armature.animation_data.action.frame_range[0] == 1, "where the motion begins, not wherever the playhead is"
+
+
+def test_a_hidden_armature_and_one_in_pose_mode_get_their_motion(armature: Any, put: Apply) -> None:
+    bpy.ops.object.mode_set(mode="POSE")
+    assert put().action == armature.animation_data.action.name
+    bpy.ops.object.mode_set(mode="OBJECT")
+    armature.hide_set(True)
+    armature.hide_viewport = True
+    assert put(armature=armature.name).action == armature.animation_data.action.name
+
+
+def test_a_folder_for_temporary_files_that_vanished_is_named(armature: Any, put: Apply) -> None:
+    folder = Path(bpy.app.tempdir)
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    try:
+        assert _code(put) == "output_not_writable"
+    finally:
+        aside.rename(folder)

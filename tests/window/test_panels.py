@@ -79,7 +79,6 @@ yield 0.5
 
 def test_the_preferences_are_drawn_with_the_test_of_the_set_up(window: Window) -> None:
     window.run("""
-area('PROPERTIES').type = 'PREFERENCES'
 area('VIEW_3D').type = 'PREFERENCES'
 yield 0.5
 bpy.context.preferences.active_section = 'ADDONS'
