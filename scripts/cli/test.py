@@ -31,6 +31,7 @@ TESTS = bootstrap.ROOT / "tests"
 HANGING = 30 * 60.0  # seconds: a suite that takes longer hangs
 TEST_HANGING = 15 * 60  # seconds: a single test that takes longer hangs; it is ended with the stacks of all threads
 _SIDE_BY_SIDE = 2  # suites at once in continuous integration
+_ALONE = "window"  # a suite whose children get only what others leave: beside another one it would wait for long
 _IN_BLENDER = ("blender", "children", "ui")  # suites that run again in every further Blender module
 _INSTALLED = "installed"  # the suite for an installed Blender
 _TORCH = "train"  # the suite for a Python that has torch, which is too large to install for every run
@@ -94,9 +95,12 @@ def test(args: Namespace) -> int:
     elif learning:
         _missing(tally, "training", f"no Python with torch; name one in {TORCH_VARIABLE}", ci)
     # Many tests wait for a child most of the time. In continuous integration, where nobody watches, two suites go on at once.
+    alone = [run for run in runs if any(_ALONE in path.parts for path in run.paths)]
     with ThreadPoolExecutor(_SIDE_BY_SIDE if ci else 1) as pool:
-        for done in [pool.submit(_pytest, run, options, tally, ci) for run in runs]:
+        for done in [pool.submit(_pytest, run, options, tally, ci) for run in runs if run not in alone]:
             done.result()
+    for run in alone:
+        _pytest(run, options, tally, ci)
     print("\n".join(_end(tally, ci)), flush=True)
     return exit_codes.FAILED if tally.failures else exit_codes.OK
 
