@@ -169,8 +169,8 @@ def test_the_queue_and_a_job_are_drawn(drawing: Interface) -> None:
     assert "1 waiting · paused" in text and "a person walks and juggles" in text and "The queue is paused." in text
     assert "<resume_queue>" in text and "<clear_finished>" in text
     drawing.session.select(job_id)
-    found = drawing.now.details
-    assert found is not None
+    # Until it is on disk the job is being saved.
+    found = drawing.until(lambda: shown if (shown := drawing.now.details) and not shown.waits_for_disk else None)
     text = drawn(details.draw_details, found)
     assert any("Waiting · 1. in line" in each for each in text) and any("juggles" in each for each in text)
     assert drawn(details.draw_steps, found)[0] == "Generate"
