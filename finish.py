@@ -32,6 +32,7 @@ class Finisher:
         self._taken = 0
         self._done = 0
         self._thread: threading.Thread | None = None
+        self._given_up = False
 
     def start(self, engine: Engine) -> None:
         """Begin, and make up for jobs that ended just before the last process did."""
@@ -52,12 +53,15 @@ class Finisher:
             return self._changed.wait_for(lambda: self._done >= self._taken, timeout)
 
     def close(self, timeout: float) -> None:
+        """Write what is left, for at most so many seconds; the next start makes up for the rest."""
         self._jobs.put(None)
         if self._thread is not None:
             self._thread.join(timeout)
+            self._given_up = True
+            self._thread.join(timeout)
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None and not self._given_up:
             try:
                 self._finish(job)
             except OSError as error:

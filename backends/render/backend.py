@@ -21,8 +21,8 @@ from ..retarget.backend import BLEND, blender_health, clip_frames
 
 NAME = "render"
 ARTEFACT = "video.mp4"
-# Seconds for one frame of one megapixel and one sample: a first guess, on two cores; for EEVEE between a small graphics card (some
-# hundredths) and none (5), where it would frighten everybody who has one.
+# Seconds for one frame of one megapixel and one sample, a first guess: on two cores, and for EEVEE between a small graphics card
+# (some hundredths) and none (5), which would frighten everybody who has one.
 _GUESS = {Engine.WORKBENCH: 1.0, Engine.EEVEE: 0.3, Engine.CYCLES: 3.0}
 _MEMORY_MB = {Engine.WORKBENCH: 700.0, Engine.EEVEE: 1100.0, Engine.CYCLES: 1000.0}
 
