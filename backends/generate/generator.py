@@ -207,7 +207,7 @@ class Generator:
             best = self._best(drawn, chosen, plan.control[start:stop])
             codes[start:stop], sources[start:stop] = chosen[best].codes, chosen[best].sources
             agreement.append(float(drawn.agreement[best]))
-        return codes, self._retrieved(sources, anchored), float(np.mean(agreement))
+        return codes, self._retrieved(sources, anchored, plan.seconds), float(np.mean(agreement))
 
     def _best(self, drawn: Drawn, chosen: Sequence[Chosen], control: Floats) -> int:
         """The candidate that follows words and path best, and is most of a piece."""
@@ -216,7 +216,7 @@ class Generator:
         ]
         return int(np.argmin(cost))
 
-    def _retrieved(self, sources: Ints, anchored: Sequence[tuple[str, int, int]]) -> tuple[Retrieved, ...]:
+    def _retrieved(self, sources: Ints, anchored: Sequence[tuple[str, int, int]], seconds: float) -> tuple[Retrieved, ...]:
         """The stretches that are one clip more than anything else for long, and those that were modelled on one."""
         of = np.concatenate([np.full(tokens, clip, dtype=object) for clip, _, tokens in self._examples.pieces(sources)])
         long = min(len(of), round(_RETRIEVED / TOKEN_SECONDS))
@@ -230,7 +230,7 @@ class Generator:
             Retrieved(
                 clip=clip,
                 start=start * TOKEN_SECONDS,
-                seconds=(stop - start) * TOKEN_SECONDS,
+                seconds=min(stop * TOKEN_SECONDS, seconds) - start * TOKEN_SECONDS,  # the last token may be cut
                 share=float((of[start:stop] == clip).mean()),
             )
             for clip, start, stop in sorted({*found, *anchored}, key=lambda row: row[1:])

@@ -78,6 +78,7 @@ def test_what_was_modelled_on_a_clip_says_so(generator: Generator) -> None:
     made = generator.generate("a person sits down", GenerateOptions(seconds=3.0, seed=1))
     found = made.report.retrieved[0].clip
     assert "sit" in found and all(0.0 <= r.share <= 1.0 for r in made.report.retrieved)
+    assert all(r.start + r.seconds <= made.report.seconds + 1e-6 for r in made.report.retrieved)
     told = report_json(made)["retrieved"]
     assert found in explain_retrieved(told)
 
