@@ -106,21 +106,39 @@ class VqStage:
             "speed": 0.3 * (((b[:, 1:] - b[:, :-1]) - (a[:, 1:] - a[:, :-1])).abs().mean(-1) * self._heed).mean() * rep.FPS,
             "feet": 0.5 * (((b[:, 1:] - b[:, :-1]) - (a[:, 1:] - a[:, :-1]))[:, :, feet].norm(dim=-1) * planted).mean() * rep.FPS,
             "path": 0.5 * (out - features)[..., :3].cumsum(1).abs().mean(),
+            # Where nobody can know which way a limb shakes, the mean of all ways is no shake: so also how much, over some frames.
+            "jerk": 0.4 * (_jerk(b) - _jerk(a)).abs().mean(),
         }
 
     def check(self) -> Mapping[str, float]:
-        """Mean joint error (mm) in the frame of the heading, drift of the root (mm a second), with all levels and with one."""
+        """Mean joint error (mm) in the frame of the heading, drift of the root (mm a second), with all levels and with one;
+        with all, how much jerk comes back (1: as much as there was)."""
         out: dict[str, float] = {}
+        jerks = []
         for name, levels in (("", self.config.levels), ("_first_level", 1)):
             errors, drifts = [], []
             for version in self.val.versions:
                 features = torch.tensor(version.features[: len(version) // STRIDE * STRIDE])[None]
                 back, _ = self.through(features, levels)
-                errors.append(float((self.body(back) - self.body(features)).norm(dim=-1).mean()) * 1000)
+                there, came = self.body(features), self.body(back)
+                errors.append(float((came - there).norm(dim=-1).mean()) * 1000)
+                if levels == self.config.levels:
+                    jerks.append(float((_jerk(came) - _jerk(there)).median().exp()))
                 gone = (back - features)[0, :, 1:3].sum(0).norm()
                 drifts.append(float(gone) * 1000 / (features.shape[1] / rep.FPS))
             out |= {f"mpjpe_mm{name}": float(np.mean(errors)), f"drift_mm_s{name}": float(np.mean(drifts))}
-        return out
+        return out | {"jerk_ratio": float(np.median(jerks))}
+
+
+def _jerk(points: Tensor) -> Tensor:
+    """Log of the mean jerk (m/s³) of each joint over spans of twelve frames: points [N, T, 22, 3] → [N, spans, 22]."""
+    third = points.diff(n=3, dim=1).norm(dim=-1) * rep.FPS**3
+    spans = functional.avg_pool1d(third.transpose(1, 2), _JERK_SPAN, _JERK_SPAN // 2).transpose(1, 2)
+    return (spans + _STILL).log()
+
+
+_JERK_SPAN = 12  # frames
+_STILL = 20.0  # m/s³: below about this a joint stands still, and differences mean nothing
 
 
 def encoder_input(features: Tensor, norm: Norm, body: Body) -> Tensor:
