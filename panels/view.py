@@ -79,7 +79,7 @@ class Filter:
     """Which rows are shown and in what order."""
 
     states: frozenset[JobState] = frozenset(JobState)
-    text: str = ""  # every word must occur in label, batch or id
+    text: str = ""  # every word must occur in the label or the batch, or begin the id
     order: Order = Order.QUEUE
     reverse: bool = False
     grouped: bool = False
@@ -366,8 +366,9 @@ class JobList:
             return False
         if not self._words:
             return True
-        text = f"{row.label} {row.batch_id} {row.id}".casefold()
-        return all(word in text for word in self._words)
+        # Any few letters are somewhere in some of a thousand ids: of an id only its beginning counts.
+        text = f"{row.label} {row.batch_id}".casefold()
+        return all(word in text or row.id.startswith(word) for word in self._words)
 
     def _key(self, row: Row) -> Key:
         wanted = self._filter
