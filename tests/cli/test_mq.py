@@ -122,11 +122,13 @@ def test_cancel_reaches_the_process_that_works_on_the_job(checkout: Path, tmp_pa
     pytest.importorskip("bpy", reason="this environment has no bpy")
     state = str(tmp_path / "state")
     command = [sys.executable, "-I", "-m", "motion_queue.scripts.cli", "run", str(checkout / "examples" / "walk.bvh")]
-    command += ["--out", str(tmp_path / "out"), "--state", state, "--resolution", "160x90", "--json"]
+    # Frames that take minutes: the job must not be over before the cancel comes, however fast or busy the machine.
+    slow = ["--engine", "cycles", "--samples", "4096", "--resolution", "1280x720"]
+    command += ["--out", str(tmp_path / "out"), "--state", state, *slow, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        if "Rendering frame 3 " in line:
+        if "Rendering frame 1 " in line:
             break
     done = mq(checkout, "cancel", "--state", state, "--all")
     rest, errors = process.communicate(timeout=60)
