@@ -296,7 +296,7 @@ def _joint(units: Sequence[Unit], written: Sequence[Token], place: int) -> tuple
             return Joint.AFTER, 2
         return (Joint.AFTER if base == "after" else Joint.BEFORE), 1
     if base in ("and", "but", "plus"):
-        return Joint.AND, 1
+        return (Joint.THEN, 2) if following[:1] == ["after"] else (Joint.AND, 1)  # "walks, and after turning left waves"
     return None, 0
 
 

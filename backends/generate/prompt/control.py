@@ -15,6 +15,7 @@ from .actions import ACTIONS, FULL_TURN, PACES, SLIGHT_TURN, TURN, TURN_AROUND, 
 
 SIDES = ("left", "right")
 WAYS = frozenset(("forward", "backward", *SIDES, "sideways", "diagonal"))
+ARM_POSES = ("raise", "hold", "stretch", "lower", "reach", "swing")
 PATHS = frozenset(("in-place", "circle", "curve", "around", "full", "three-quarter", "slight"))
 
 
@@ -33,8 +34,10 @@ class Entry:
 
     @property
     def rank(self) -> float:
-        """How much of the body it takes. "Moves" says less than what is done meanwhile."""
-        return 2.5 if self.word == "move" else float(self.action.kind.value)
+        """How much of the body it takes. "Moves" and "raises the arm" say less than what is done meanwhile."""
+        if self.word == "move":
+            return 2.5
+        return self.action.kind.value - (0.5 if self.word in ARM_POSES else 0.0)
 
 
 def control_of(main: Entry, entries: Sequence[Entry], words: Collection[str], speed: float | None) -> Control:

@@ -13,10 +13,9 @@ from . import lexicon
 from .actions import ACTIONS, Kind
 from .amounts import Measure
 from .clauses import GRAMMAR, LIMBS, Clause, Joint, Unit, Use
-from .control import PATHS, SIDES, WAYS, Entry
+from .control import ARM_POSES, PATHS, SIDES, WAYS, Entry
 from .words import Token
 
-_ARM_POSES = ("raise", "hold", "stretch", "lower", "reach", "swing")
 _MANY = ("dance", "martial_arts")  # tags of what is made of many moves
 _ALIKE = (*_MANY, "sword", "exercise", "acrobatics", "shoot", "idle", "gesture")  # tags whose actions are aspects of one
 _MOVES = ("jump", "kick", "punch", "block", "crouch", "spin", "turn", "footwork", "flip", "acrobatic", "stance", "move", "hop")
@@ -388,7 +387,7 @@ def _together(last: Draft, new: Draft, joint: Joint) -> bool:
     if Kind.UPPER in kinds and Kind.TRAVEL in kinds:
         return True
     if kinds == (Kind.UPPER, Kind.UPPER):
-        return before.word in _ARM_POSES or after.word in _ARM_POSES or before.action.tag == after.action.tag
+        return before.word in ARM_POSES or after.word in ARM_POSES or before.action.tag == after.action.tag
     if kinds[1] is Kind.UPPER:
         return kinds[0] in (Kind.STATIC, Kind.POSTURE) and before.word not in ("lie",)
     if kinds[1] is Kind.TURN:

@@ -266,6 +266,7 @@ PHRASES: dict[str, str | None] = {
     "along arc , bend to left": "curve left",
     "along arc , bend to right": "curve right",
     "wide circle": "circle",
+    "circular path": "circle",
     "bear slight": "turn slight",
     "bear left": "turn left",
     "bear right": "turn right",
@@ -302,6 +303,9 @@ PHRASES: dict[str, str | None] = {
     "lean back": "bend backward",
     "on back": "back",
     # gait
+    "at walk": "",
+    "on foot": "",
+    "side step": "sideways",
     "go for walk": "walk",
     "go for stroll": "walk",
     "go for run": "run",
@@ -360,6 +364,28 @@ PHRASES: dict[str, str | None] = {
     "leap up into air": "jump up",
     "jump off ground": "jump up",
     "jump off floor": "jump up",
+    "off ground": "",
+    "off floor": "",
+    **{
+        f"spring {place}": f"jump {way}"
+        for place, way in (
+            ("up", "up"),
+            ("upward", "up"),
+            ("into air", "up"),
+            ("up into air", "up"),
+            ("off ground", "up"),
+            ("forward", "forward"),
+        )
+    },
+    "bend knee": "crouch",
+    "get down into crouch": "crouch",
+    "get down into squat": "crouch",
+    "low to ground": "low",
+    "low to floor": "low",
+    **{f"lower {who} into sit": "sit down" for who in ("themselves", "himself", "herself")},
+    "lower into sit": "sit down",
+    "go from stand to sit": "sit down",
+    "go from sit to stand": "rise",
     "go down on knee": "kneel",
     "on knee": "kneel",
     "bend over": "bend",
@@ -405,7 +431,8 @@ PHRASES: dict[str, str | None] = {
         for both in ("both ", "")
         for limb in ("arm", "hand")
     },
-    "reach for sky": "raise both hand overhead",
+    **{f"{limb} {verb} up": "raise hand" for limb in ("arm", "hand") for verb in ("go", "come", "move")},
+    **{f"reach {way} {what}": "raise hand overhead" for way in ("for", "to", "up to", "up for") for what in ("sky", "ceiling")},
     "say hello": "wave",
     "say hi": "wave",
     "say goodbye": "wave",
@@ -509,7 +536,7 @@ NEUTRAL = words_of(
     let lets please want need try start begin keep continue practise practice take get come
     and or then while as also but so after before next finally first lastly afterwards later again now just
     to of in on at with for from by into onto over under underneath through along across against off near behind between
-    upon about
+    toward towards upon about
     something somewhere anything object item thing them all very really quite rather somewhat bit way pace time times moment
     motion movement animation action position ready air height side degree degrees steady even steadily evenly
     momentarily briefly scene clip video show shows generate create animate animated if
@@ -542,6 +569,7 @@ IRREGULAR = {
     "drank": "drink", "fought": "fight", "thought": "think", "sped": "speed", "came": "come", "kept": "keep",
     "ups": "ups", "began": "begin", "begun": "begin", "backwards": "backward", "forwards": "forward", "leftwards": "left",
     "rightwards": "right", "sidewards": "sideways",
+    "heads": "go", "heading": "go", "headed": "go", "paces": "walk", "paced": "walk", "pacing": "walk",
     "higher": "high", "faster": "fast", "slower": "slow", "dizzily": "dizzy", "easily": "easy", "jabbing": "jab",
 }  # fmt: skip
 

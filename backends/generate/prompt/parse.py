@@ -25,7 +25,7 @@ MAX_CHARACTERS = 2000
 MAX_SEGMENTS = 20
 _MOST_UNKNOWN = 40
 
-_GOES = "walk"  # what "moves to the left" means of people; in the training captions it is said of dancers
+_GOES = ("move", "shuffle")  # who "moves to the left" walks; in the training captions dancers do, and no shuffle goes sideways
 _STRUCTURE = lexicon.DETERMINERS | STRUCTURE | amounts.WORDS
 
 
@@ -110,8 +110,8 @@ def _segment(draft: Draft, text: str, written: Sequence[Token]) -> Segment:
     speeds = draft.amounts(Measure.SPEED)
     speed = speeds[-1].amount.value if speeds and speeds[-1].amount is not None else None
     control = control_of(main, draft.entries, words, speed)
-    if main.word == "move" and main.ways:
-        words = [_GOES if word == "move" else word for word in words]
+    if main.word in _GOES and (control.left or (main.word == "move" and main.ways)):
+        words = ["walk" if word == main.word else word for word in words]
     seconds, repeats = _time(draft)
     metres = _metres(draft, main.word)
     if metres is not None:
