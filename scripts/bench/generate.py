@@ -21,7 +21,7 @@ from .generate_eval import pack, page, studies
 from .generate_eval.makers import Maker, Model, Retrieval
 from .report import Report
 
-PARTS = ("checks", "prompts", "real", "speed")
+PARTS = ("checks", "wordings", "prompts", "real", "speed")
 _BESIDE = Path(__file__).resolve().parents[3] / "shared" / "motion_data"
 
 
@@ -61,6 +61,10 @@ def run(argv: Sequence[str]) -> list[dict[str, Any]]:
         for maker in makers:
             _say(f"The twenty prompts: {maker.name}.")
             results.checked[maker.name] = studies.check(maker, options.prompts, options.seeds, report)
+    if "wordings" in only:
+        for maker in makers:
+            _say(f"The twenty in other words: {maker.name}.")
+            results.reworded[maker.name] = studies.reword(maker, options.prompts, report)
     if "prompts" in only:
         studies.compare(makers, clips, judges, results, report, say=_say)
     if "speed" in only and not missing:

@@ -29,6 +29,8 @@ def write(folder: Path, results: Results, measured: Sequence[Measure]) -> None:
         parts.append(_groups(results, images))
     if results.errors:
         parts.append(_checks(results, images))
+    if results.reworded:
+        parts.append(_wordings(results))
     if results.real:
         parts.append(_real(results))
     parts.append(_speed(measured))
@@ -183,6 +185,28 @@ def _checks(results: Results, images: Path) -> str:
             np.array(table), names, names, images / file, f"Rows: what was asked of {name}. Columns: checks that pass, %"
         )
         lines += ["", f"![Which checks pass for which prompt, {name}](images/{file})"]
+    return "\n".join(lines)
+
+
+def _wordings(results: Results) -> str:
+    makers = list(results.reworded)
+    sets = list(results.reworded[makers[0]])
+    lines = [
+        "## The twenty in other words",
+        "",
+        "Sentences of people who had not seen the reader of prompts, two seeds each. What it could not read",
+        "of the “known” ones was",
+        "mended afterwards; those held back nobody looked at before this was measured.",
+        "",
+        "| prompt | " + " | ".join(f"{name}, {which.replace('_', ' ')}" for name in makers for which in sets) + " |",
+        "|---|" + "---|" * (len(makers) * len(sets)),
+    ]
+    columns = [results.reworded[name][which] for name in makers for which in sets]
+    for number, check in enumerate(prompts.all_checks(), 1):
+        cells = [f"{sum(c[check.name]):.0f} of {len(c[check.name])}" if check.name in c else "–" for c in columns]
+        lines.append(f"| {number}. {check.prompt} | " + " | ".join(cells) + " |")
+    means = [100.0 * float(np.mean([np.mean(passed) for passed in c.values()])) for c in columns]
+    lines.append("| all | " + " | ".join(f"**{mean:.0f} %**" for mean in means) + " |")
     return "\n".join(lines)
 
 

@@ -47,6 +47,7 @@ _ALSO: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 _VOCABULARY_SEEDS = 3
 _VAL_SEEDS = 2
+_WORDING_SEEDS = (5000, 5001)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,6 +97,7 @@ class Results:
     real: Real | None = None
     errors: dict[str, CheckErrors] = field(default_factory=dict)
     checked: dict[str, dict[str, list[Made]]] = field(default_factory=dict)  # maker → check → answers
+    reworded: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)  # maker → set → check → passes, 0 or 1
     groups: dict[str, Group] = field(default_factory=dict)
     jerks: dict[str, dict[str, float]] = field(default_factory=dict)  # maker → action → ratio
     seconds: float = 0.0
@@ -164,6 +166,20 @@ def check(maker: Maker, names: Sequence[str], seeds: int, report: Report) -> dic
     target = {"target": 90.0, "at_most": False} if maker.name == "generator" else {}
     report.add(f"{maker.name}: geometry passes", 100.0 * figure.value, "%", note=_interval(figure, 100.0), **target)
     return answers
+
+
+def reword(maker: Maker, names: Sequence[str], report: Report) -> dict[str, dict[str, list[float]]]:
+    """What passes of the twenty prompts when they are said in other words; seeds that the prompts themselves are not given."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for which, sentences in prompts.wordings().items():
+        passed = found[which] = {}
+        for one in chosen(names):
+            answers = [maker.make(text, one.seconds, seed) for text in sentences[one.name] for seed in _WORDING_SEEDS]
+            passed[one.name] = [float(made.track is not None and one.passes(made.track)) for made in answers]
+        figure = bootstrap(list(passed.values()))
+        label = f"{maker.name}: geometry passes, in other words ({which.replace('_', ' ')})"
+        report.add(label, 100.0 * figure.value, "%", note=_interval(figure, 100.0))
+    return found
 
 
 def chosen(names: Sequence[str]) -> list[prompts.Check]:

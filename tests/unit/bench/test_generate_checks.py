@@ -125,3 +125,12 @@ def test_checks_pass_real_clips_that_do_it_and_few_others() -> None:
     some = clips[::6]
     wrong = [check.passes(t) for check in prompts.all_checks() for _, t in prompts.other_cases(check, some)]
     assert np.mean(wrong) < 0.01
+
+
+def test_every_prompt_has_other_wordings_none_twice() -> None:
+    sets = prompts.wordings()
+    names = {check.name for check in prompts.all_checks()}
+    assert list(sets) == ["known", "held_back"]
+    assert all(set(sentences) == names and all(len(said) == 4 for said in sentences.values()) for sentences in sets.values())
+    every = [text.casefold() for sentences in sets.values() for said in sentences.values() for text in said]
+    assert len(every) == len(set(every))
