@@ -29,6 +29,7 @@ from typing import Any
 
 import psutil
 
+from motion_queue.persistence.journal import FileJournal
 from motion_queue.queue import Event, JobSpec
 
 from .queue import WORKFLOW, open_engine, scratch
@@ -36,6 +37,7 @@ from .report import Report, middle
 
 TICKS = 864_000
 _SAMPLES = 200
+_WAITING = 20  # jobs at most; of jobs two seconds apart that take no time, never more than one waits
 _NOTHING_KEPT_BACK = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0", "MALLOC_ARENA_MAX": "1"}
 
 
@@ -98,7 +100,8 @@ def _in_new_process(options: argparse.Namespace) -> Day:
 
 
 def _day(folder: Path, ticks: int, every: int) -> Day:
-    engine = open_engine(folder, kept=100)
+    journal = FileJournal(folder / "journal")
+    engine = open_engine(folder, kept=100, journal=journal)
     heard = 0
 
     def listen(event: Event) -> None:
@@ -119,7 +122,7 @@ def _day(folder: Path, ticks: int, every: int) -> Day:
             submitted += 1
             if chance.random() < 0.05:
                 engine.cancel(ticket.job_id)
-            if submitted % 500 == 0 and not engine.wait_idle(60):
+            if submitted % _WAITING == 0 and not engine.wait_idle(60):
                 raise RuntimeError("the engine fell behind")
         engine.pump.tick()
         if tick % (ticks // _SAMPLES) == 0:
@@ -127,7 +130,8 @@ def _day(folder: Path, ticks: int, every: int) -> Day:
             engine.wait_idle(60)
             while engine.pump.tick():
                 pass
-            _let_fold(folder / "journal")
+            if not journal.wait_folded(60):
+                raise RuntimeError("the journal was not folded")
             gc.collect()
             samples.append(
                 (process.memory_info().rss / 2**20, process.num_threads(), process.num_fds(), sys.getallocatedblocks())
@@ -154,21 +158,6 @@ def _day(folder: Path, ticks: int, every: int) -> Day:
         over=over,
         events=heard,
     )
-
-
-def _let_fold(journal: Path, seconds: float = 60.0) -> None:
-    """Wait until closed segments are folded into the snapshot: until nothing in the folder has changed for a while.
-
-    How many segments stay is not asked: the one a snapshot's predecessor still needs may be two where two were folded at once.
-    """
-    end = time.monotonic() + seconds
-    before: list[Path] = []
-    quiet = 0
-    while quiet < 10 and time.monotonic() < end:
-        now = sorted(journal.iterdir())  # a fold writes a new file first and takes the old ones away last
-        quiet = quiet + 1 if now == before else 0
-        before = now
-        time.sleep(0.02)
 
 
 if __name__ == "__main__":
