@@ -60,13 +60,14 @@ def engine(tmp_path: Path, half: _Half) -> Iterator[Engine]:
 
 
 def test_progress_and_stage_of_a_running_job_are_read_from_the_folder(tmp_path: Path, engine: Engine, half: _Half) -> None:
-    job_id = engine.submit(JobSpec(workflow="two")).job_id
+    ticket = engine.submit(JobSpec(workflow="two"))
+    assert ticket.wait_durable(_BOUND)
     # The owner writes it about once a second and tells nobody: it is there when it can be read.
     deadline = time.monotonic() + _BOUND
     while not (row := row_of(job := read_jobs(tmp_path)[0])).stage and time.monotonic() < deadline:
         half.go_on.wait(0.05)
 
-    assert (job.id, row.state) == (job_id, "running")
+    assert (job.id, row.state) == (ticket.job_id, "running")
     assert row.progress == pytest.approx(0.6)  # a step of 0.2 and half of one of 0.8
     assert row.stage == "Half of it"
 
