@@ -24,6 +24,7 @@ from .reader import PREVIOUS, SNAPSHOT, Scan, first_line, scan, segment_name, se
 
 _TEMP = "snapshot.jsonl.new"
 MOST_SEGMENTS = 8
+_AT_ONCE = 2 << 20  # bytes of segments; more beside a larger snapshot, which is not to be copied all the time
 _BUFFER = 64 << 10  # bytes gathered for one write
 _log = logging.getLogger("motion_queue.journal")
 
@@ -135,14 +136,14 @@ def write_snapshot(files: FileLayer, folder: Path, state: Recovered, through: in
 def compact(files: FileLayer, folder: Path, through: int, pace: Pace | None = None) -> tuple[int, int]:
     """Fold the current snapshot and the closed segments up to `through` into a new one: the last segment folded, bytes written.
 
-    Folds at most `MOST_SEGMENTS` at once, since their lines are held in memory: call again until it says `through`.
+    Folds a few segments at once, since their lines are held in memory: call again until it says `through`.
     `StoreError` damaged when a file is no longer whole: nothing has changed then, and the next opening mends it.
     """
     pace = pace or _NoPace()
     base, seq = _base(files, folder)
     if through <= base:
         return base, files.size(folder / SNAPSHOT) if base else 0
-    through = min(through, base + MOST_SEGMENTS)
+    through = _as_many(files, folder, base, through)
     changes = _Changes(seq)
     for number in range(base + 1, through + 1):
         changes.read(files, folder / segment_name(number), pace)
@@ -156,6 +157,19 @@ def compact(files: FileLayer, folder: Path, through: int, pace: Pace | None = No
         raise
     prune_segments(files, folder)
     return through, writer.size
+
+
+def _as_many(files: FileLayer, folder: Path, base: int, through: int) -> int:
+    """The last segment to fold now: one at least, and further ones as long as they are not much together."""
+    most = max(_AT_ONCE, files.size(folder / SNAPSHOT) if base else 0)
+    last = base + 1
+    size = files.size(folder / segment_name(last))
+    while last < min(through, base + MOST_SEGMENTS):
+        size += files.size(folder / segment_name(last + 1))
+        if size > most:
+            break
+        last += 1
+    return last
 
 
 def prune_segments(files: FileLayer, folder: Path) -> None:

@@ -81,6 +81,12 @@ class Compactor:
 
         return wait
 
+    def wait_idle(self, timeout: float | None) -> bool:
+        """Wait until all that was asked for is folded; False when it took too long, failed, or the journal is being closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._done >= self._wanted or self._failed or self._stop.is_set(), timeout)
+            return self._done >= self._wanted
+
     def _run(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._stop.is_set() or self._announced, self._settle)

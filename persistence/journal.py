@@ -29,7 +29,9 @@ _UNSYNCED_MOST = 256 << 10  # bytes of sync=False records that may wait for some
 _SNAPSHOT_STEP_MOST = 16 << 20  # a segment never grows past this before it is folded, however large the snapshot is
 _RETRY_FIRST = 0.05
 _RETRY_LAST = 2.0
-_ENCODED_AT_ONCE = 200  # records; a longer text would keep the interpreter to itself for too long
+# Records; a longer text would keep the interpreter to itself for too long. It also bounds what is held for the moment: large
+# buffers of ever new sizes between small ones are what makes a process grow that holds no more than before.
+_ENCODED_AT_ONCE = 100
 _PATIENT = 5  # times group_ms that records gather while nobody waits for them
 _REFUSED_KEPT = 1000
 _log = logging.getLogger("motion_queue.journal")
@@ -52,7 +54,7 @@ class FileJournal:
         *,
         files: FileLayer | None = None,
         group_ms: float = 2.0,
-        snapshot_after_bytes: int = 4 << 20,
+        snapshot_after_bytes: int = 1 << 20,
         lazy_seconds: float = 1.0,
         settle_seconds: float = 3.0,
     ) -> None:
@@ -184,6 +186,10 @@ class FileJournal:
             self._live.rotate = True
             self._changed.notify_all()
         return done(timeout)
+
+    def wait_folded(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is left to fold of what is due, without making it due; False when that took too long or failed."""
+        return self._compactor.wait_idle(timeout)
 
     # -- the writer's thread --------------------------------------------------------------------------------------------
 
@@ -422,9 +428,10 @@ class _Live:
         if self._file is None:
             self._open()
         assert self._file is not None
-        if pending.written < len(pending.data):
-            write_all(self._file, b"".join(pending.data[pending.written :]))
-            pending.written = len(pending.data)
+        while pending.written < len(pending.data):
+            lines = pending.data[pending.written : pending.written + _ENCODED_AT_ONCE]
+            write_all(self._file, b"".join(lines))
+            pending.written += len(lines)
         if sync:
             self._file.sync()
             self.durable = self._file.size()

@@ -26,7 +26,7 @@ _PROFILES = 9  # newest profiles per variant; their median counts
 _LATELY = 3  # newest observations that say how fast the machine is these days
 _RECENT = 0.2  # share of a step's time that says how fast it is now
 _USUAL_CHANGE = 0.2  # of pace within a step, as a natural logarithm: no more than machines show anyway
-_TRUST = 0.3  # a prediction weighs as much as this share of the step's time once it has been measured
+_TRUST = 0.5  # a prediction weighs as much as this share of the step's time once it has been measured
 _WORTH_PROFILE = 0.5  # seconds; shorter steps have no profile worth knowing
 _MAX_VARIANTS = 200
 

@@ -54,7 +54,7 @@ class Forecaster:
 
     def of(self, job: Job, run: Run | None) -> Forecast:
         if job.finished:
-            done = 1.0 if job.state is JobState.COMPLETED else self._by_weight(job, None)
+            done = 1.0 if job.state is JobState.COMPLETED else by_weight(job)
             return Forecast(done, 0.0, job.processing_time, guess=False)
         elapsed = remaining = 0.0
         guess = unknown = False
@@ -89,7 +89,7 @@ class Forecaster:
                 elapsed += step.seconds
                 remaining += max((predicted or 0.0) - step.seconds, 0.0)
         timed = timed and not unknown
-        progress = elapsed / max(elapsed + remaining, 1e-9) if timed else self._by_weight(job, run)
+        progress = elapsed / max(elapsed + remaining, 1e-9) if timed else by_weight(job, run)
         # 100 % is for what is over.
         progress = min(max(progress, self._shown.get(job.id, 0.0)), 0.999)
         if run is not None:
@@ -103,17 +103,18 @@ class Forecaster:
         estimate = self.estimate(job, step)
         return self._durations.predict(step.backend, estimate.key, estimate.work, estimate.seconds)
 
-    @staticmethod
-    def _by_weight(job: Job, run: Run | None) -> float:
-        total = done = 0.0
-        for step in job.steps:
-            total += step.weight
-            if step.state is StepState.COMPLETED:
-                done += step.weight
-            elif step.state in (StepState.FAILED, StepState.SKIPPED):
-                total -= step.weight
-            elif run is not None and run.step is step:
-                done += step.weight * run.fraction
-            else:
-                done += step.weight * step.progress
-        return done / total if total > 0 else 0.0
+
+def by_weight(job: Job, run: Run | None = None) -> float:
+    """Progress by the weights of the job's steps, 0–1: without a `run` as far as it was recorded, once a second at most."""
+    total = done = 0.0
+    for step in job.steps:
+        total += step.weight
+        if step.state is StepState.COMPLETED:
+            done += step.weight
+        elif step.state in (StepState.FAILED, StepState.SKIPPED):
+            total -= step.weight
+        elif run is not None and run.step is step:
+            done += step.weight * run.fraction
+        else:
+            done += step.weight * step.progress
+    return done / total if total > 0 else 0.0

@@ -67,9 +67,9 @@ class Nothing:
         return Health(ok=True)
 
 
-def open_engine(folder: Path, *, paused: bool = False, kept: int = 200_000) -> Engine:
+def open_engine(folder: Path, *, paused: bool = False, kept: int = 200_000, journal: FileJournal | None = None) -> Engine:
     limits = Limits(max_queued=1_000_000, finished_kept=kept, lanes={"cpu": 4})
-    engine = Engine(journal=FileJournal(folder / "journal"), limits=limits)
+    engine = Engine(journal=journal or FileJournal(folder / "journal"), limits=limits)
     engine.register_backend(Nothing())
     engine.register_workflow(Workflow(name=WORKFLOW, steps=(StepSpec(name="work", backend="nothing"),)))
     engine.start()

@@ -3,8 +3,9 @@
 
 Memory, threads and file handles are sampled all along; what counts is how they change after the first quarter, the warm-up. By
 its end every bounded buffer of the engine has been full many times over (finished jobs kept, events for replay, metrics,
-segments of the journal), and the journal was folded. Folding is paced by the clock on the wall: the day waits for it now and
-then, since in a real one it would have hours.
+segments of the journal), and the journal was folded. Folding is paced by the clock on the wall: the day waits for it before each
+sample, since in a real one it would have hours. It also waits whenever eight jobs are under way: of jobs two seconds apart that
+take no time, a real day has one.
 
 glibc keeps up to seven freed blocks of each of 64 sizes in a cache of each thread, up to 0.2 MB, which fill over days: bounded,
 but growth all the same. So the day is run a second time, in a process whose allocator keeps nothing back: what grows there grows
@@ -21,7 +22,6 @@ import platform
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from typing import Any
 
 import psutil
 
+from motion_queue.persistence.journal import FileJournal
 from motion_queue.queue import Event, JobSpec
 
 from .queue import WORKFLOW, open_engine, scratch
@@ -36,6 +37,7 @@ from .report import Report, middle
 
 TICKS = 864_000
 _SAMPLES = 200
+_WAITING = 8  # jobs at most; of jobs two seconds apart that take no time, never more than one is under way
 _NOTHING_KEPT_BACK = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0", "MALLOC_ARENA_MAX": "1"}
 
 
@@ -45,7 +47,7 @@ class Day:
 
     first_mb: float  # resident memory after the warm-up
     last_mb: float
-    blocks: float  # per cent more memory blocks of Python
+    blocks: float  # per cent more memory blocks of Python, the last quarter of the day against the second
     threads: float  # more
     handles: float  # more
     submitted: int
@@ -98,7 +100,8 @@ def _in_new_process(options: argparse.Namespace) -> Day:
 
 
 def _day(folder: Path, ticks: int, every: int) -> Day:
-    engine = open_engine(folder, kept=100)
+    journal = FileJournal(folder / "journal")
+    engine = open_engine(folder, kept=100, journal=journal)
     heard = 0
 
     def listen(event: Event) -> None:
@@ -119,7 +122,7 @@ def _day(folder: Path, ticks: int, every: int) -> Day:
             submitted += 1
             if chance.random() < 0.05:
                 engine.cancel(ticket.job_id)
-            if submitted % 500 == 0 and not engine.wait_idle(60):
+            if submitted % _WAITING == 0 and not engine.wait_idle(60):
                 raise RuntimeError("the engine fell behind")
         engine.pump.tick()
         if tick % (ticks // _SAMPLES) == 0:
@@ -127,7 +130,8 @@ def _day(folder: Path, ticks: int, every: int) -> Day:
             engine.wait_idle(60)
             while engine.pump.tick():
                 pass
-            _let_fold(folder / "journal")
+            if not journal.wait_folded(60):
+                raise RuntimeError("the journal was not folded")
             gc.collect()
             samples.append(
                 (process.memory_info().rss / 2**20, process.num_threads(), process.num_fds(), sys.getallocatedblocks())
@@ -142,33 +146,21 @@ def _day(folder: Path, ticks: int, every: int) -> Day:
     print(f"MB at each tenth: {course}", flush=True)
     settled = samples[len(samples) // 4 :]
     part = max(1, len(settled) // 10)
-    first = [middle([s[i] for s in settled[:part]]) for i in range(4)]
-    last = [middle([s[i] for s in settled[-part:]]) for i in range(4)]
+    first = [middle([s[i] for s in settled[:part]]) for i in range(3)]
+    last = [middle([s[i] for s in settled[-part:]]) for i in range(3)]
+    # Blocks go up and down with what is folded and freed at the moment, resident memory does not: many samples against many.
+    quarter = len(samples) // 4
+    second, fourth = (middle([s[3] for s in some]) for some in (samples[quarter : 2 * quarter], samples[-quarter:]))
     return Day(
         first_mb=first[0],
         last_mb=last[0],
-        blocks=100.0 * (last[3] / first[3] - 1.0),
+        blocks=100.0 * (fourth / second - 1.0),
         threads=last[1] - first[1],
         handles=last[2] - first[2],
         submitted=submitted,
         over=over,
         events=heard,
     )
-
-
-def _let_fold(journal: Path, seconds: float = 60.0) -> None:
-    """Wait until closed segments are folded into the snapshot: until nothing in the folder has changed for a while.
-
-    How many segments stay is not asked: the one a snapshot's predecessor still needs may be two where two were folded at once.
-    """
-    end = time.monotonic() + seconds
-    before: list[Path] = []
-    quiet = 0
-    while quiet < 10 and time.monotonic() < end:
-        now = sorted(journal.iterdir())  # a fold writes a new file first and takes the old ones away last
-        quiet = quiet + 1 if now == before else 0
-        before = now
-        time.sleep(0.02)
 
 
 if __name__ == "__main__":

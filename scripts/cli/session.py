@@ -181,15 +181,24 @@ class Session:
 
 
 def read_jobs(state_dir: Path) -> list[Job]:
-    """The jobs of a state folder, in order of submission, without its lock and without changing anything."""
+    """The jobs of a state folder, in order of submission, without its lock and without changing anything.
+
+    Progress and stage of unfinished ones are what their owner recorded last, by the weights of the steps: how long they will take
+    only the owner knows.
+    """
     from ...persistence.reader import load  # noqa: PLC0415
     from ...persistence.state import journal_of  # noqa: PLC0415
+    from ...queue.forecast import by_weight  # noqa: PLC0415
 
     recovered = load(journal_of(state_dir)).recovered
     jobs = []
     for job_id, record in recovered.jobs.items():
         try:
-            jobs.append(Job.from_record({**record, "id": job_id}))
+            job = Job.from_record({**record, "id": job_id})
+            if not job.finished:
+                current = job.current
+                job.__dict__.update(progress=by_weight(job), stage=current.stage if current is not None else "")
+            jobs.append(job)
         except (KeyError, TypeError, ValueError) as error:
             message = f"Job {job_id} in {state_dir} is damaged ({error}); opening the queue mends it."
             raise MotionQueueError("job_unreadable", message) from error
