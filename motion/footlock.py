@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import ik, quat
-from .contacts import ContactOptions, Mask, find_contacts, runs
+from .contacts import ContactOptions, Mask, find_contacts, runs, velocity
 from .legs import BALL, HEEL, TIP, Legs
 from .quat import Array
 from .skeleton import Ints
@@ -25,6 +25,9 @@ _BALL_FACING, _HEEL_FACING = 0.2, 0.5  # cosine between the sole's normal and up
 _RESTEP = 0.5  # metres per second at which a foot that wanders too far goes on to its next place
 # Shares of a leg's length: stretched beyond this the pelvis comes down; in the last share a leg stretches ever more slowly.
 _NEARLY_FULL, _SOFT = 0.993, 0.012
+# How high people carry the lower end of a foot (metres) that moves over the floor at these speeds (metres per second).
+_SPEEDS, _CLEAR = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0), (0.0, 0.012, 0.027, 0.04, 0.045, 0.05)
+_LIFT = 20.0
 _LIFTED = 0.025  # metres that one end of a foot is higher than the other: that one does not stand
 
 
@@ -38,6 +41,9 @@ class LockOptions:
     longest_pull: float = 0.15  # how far a foot is pulled at most; a contact that needs more is let go
     lowest: float = 0.08  # how far the pelvis goes down at most for a foot out of reach
     toe_bend: float = np.radians(65.0)
+    clearance: float = 0.0  # how high a swinging foot is lifted, against people's usual; 0: not at all
+    drag: float = 30.0  # how much a foot close to the floor is kept from moving over it, against being left as it is
+    near: float = 0.015  # what is close
     contacts: ContactOptions = field(default_factory=ContactOptions)
 
 
@@ -70,21 +76,36 @@ def locked_rotations(lock: FootLock, legs: Legs, parents: Ints, rotations: Array
 def find_foot_contacts(
     legs: Legs,
     rotations: Array,
-    soles: Array,
+    positions: Array,
     frame_time: float,
     *,
     up: int,
     floor: float,
     metre: float,
+    believed: Mask | None = None,
     options: ContactOptions | None = None,
 ) -> Mask:
-    """True [F, 2, 2] where heels and balls stand; `rotations` [F, J, 4] in the world, `soles` [F, 2, 3, 3]."""
-    facing = quat.rotate(rotations[:, legs.ankle], legs.upward)[..., up]
-    allowed = facing[..., None] > np.array([_HEEL_FACING, _BALL_FACING])
+    """True [F, 2, 2] where heels and balls stand in the world pose (rotations [F, J, 4], positions [F, J, 3]).
+
+    `believed` [F, 2, 2] is where whoever made the motion says that they do: they may hover there, but not swing.
+    """
+    soles = legs.soles(rotations, positions)
+    allowed = facing(legs, rotations, up=up)[..., None] > np.array([_HEEL_FACING, _BALL_FACING])
     over = (soles[:, :, HEEL, up] - soles[:, :, BALL, up]) / metre
     allowed &= np.stack([over, -over], axis=-1) < _LIFTED
-    points = soles[:, :, :TIP].reshape(len(soles), 4, 3)
-    found = find_contacts(points, frame_time, up=up, floor=floor, metre=metre, allowed=allowed.reshape(-1, 4), options=options)
+    hips = positions[:, legs.hip].mean(axis=1) / metre
+    hips[:, up] = 0.0
+    found = find_contacts(
+        soles[:, :, :TIP].reshape(len(soles), 4, 3),
+        frame_time,
+        up=up,
+        floor=floor,
+        metre=metre,
+        allowed=allowed.reshape(-1, 4),
+        believed=None if believed is None else believed.reshape(-1, 4),
+        body=np.linalg.norm(velocity(hips, frame_time), axis=-1),
+        options=options,
+    )
     return found.reshape(-1, 2, 2)
 
 
@@ -109,28 +130,37 @@ def lock_feet(
     soles = legs.soles(rotations, positions)
     if contacts is None:
         contacts = find_foot_contacts(
-            legs, rotations, soles, frame_time, up=up, floor=floor, metre=metre, options=options.contacts
+            legs, rotations, positions, frame_time, up=up, floor=floor, metre=metre, options=options.contacts
         )
     shift = np.zeros((frames, 3))
     shift[:, up] = _body_height(soles, contacts, frame_time, up=up, floor=floor, options=options)
-    soles = soles + shift[:, None, None]
+    # The ball of a foot whose toes lie flat: what it rolls over when the heel lifts.
+    ankle_r = rotations[:, legs.ankle]
+    hinge = quat.rotate(ankle_r, legs.hinge)
+    ball = positions[:, legs.ankle] + shift[:, None] + hinge
+    ball[..., up] -= legs.rise
+    heel_of = quat.rotate(ankle_r, legs.heel) - hinge  # from the hinge
+    heel_of[..., up] += legs.rise
+    soles = np.stack([ball + heel_of, ball], axis=2)
 
     plan = _plan(soles, contacts, legs, frame_time, up=up, floor=floor, metre=metre, options=options)
     held = np.stack([plan.flat | plan.on_heel, plan.on_ball], axis=-1)
     # First how the foot is turned, so that heel and ball can both stand, then where it is.
-    sole = soles[:, :, HEEL] - soles[:, :, BALL]
+    sole = quat.rotate(ankle_r, legs.heel - legs.flat_ball)
     turned = sole + ease(plan.sole - sole, _weight(plan.flat), frame_time, seconds=options.blend)
-    ball_goal = np.where(plan.on_ball[..., None], plan.ball, plan.heel - _turn(sole, turned))
-    pull = ease(ball_goal - soles[:, :, BALL], _weight(plan.on_ball | plan.on_heel), frame_time, seconds=options.blend)
-    ball = soles[:, :, BALL] + pull
+    heel_of = _heel_of(legs, ankle_r, quat.between(sole, turned), up=up)
+    pull = _pull(plan, ball, heel_of, facing(legs, rotations, up=up), frame_time, up=up, floor=floor, metre=metre, options=options)
+    ball = ball + pull
     # What would still sink: a heel over a standing ball comes up with the ankle, everything else with the whole foot.
-    tilt = np.where(plan.on_ball, np.maximum(floor - ball[..., up] - _turn(sole, turned)[..., up], 0.0), 0.0)
+    tilt = np.where(plan.on_ball, np.maximum(floor - ball[..., up] - heel_of[..., up], 0.0), 0.0)
     turned[..., up] += envelope(tilt, frame_time, seconds=0.1)
     foot_turn = quat.between(sole, turned)
-    lowest = np.minimum(ball[..., up], ball[..., up] + quat.rotate(foot_turn, sole)[..., up])
+    heel_of = _heel_of(legs, ankle_r, foot_turn, up=up)
+    lowest = np.minimum(ball[..., up], ball[..., up] + heel_of[..., up])
     ball[..., up] += envelope(np.maximum(floor - lowest, 0.0), frame_time, seconds=0.1)
-    ankle_r = quat.mul(foot_turn, rotations[:, legs.ankle])
-    ankle = ball - quat.rotate(ankle_r, legs.ball)
+    ankle_r = quat.mul(foot_turn, ankle_r)
+    ankle = ball - quat.rotate(ankle_r, legs.hinge)
+    ankle[..., up] += legs.rise
 
     hip, knee, old = (positions[:, joint] + shift[:, None] for joint in (legs.hip, legs.knee, legs.ankle))
     lower = _lowering(hip, knee, old, ankle, held[..., HEEL] | held[..., BALL], up=up, most=options.lowest * metre)
@@ -158,9 +188,56 @@ def lock_feet(
     )
 
 
-def _turn(old: Array, new: Array) -> Array:
-    """`new` at the length of `old`."""
-    return np.asarray(quat.normalize(new) * np.linalg.norm(old, axis=-1, keepdims=True))
+def _heel_of(legs: Legs, ankle_r: Array, turn: Array, *, up: int) -> Array:
+    """From the ball under flat toes to the heel [F, 2, 3] of feet that are turned by `turn` [F, 2, 4]."""
+    out = quat.rotate(quat.mul(turn, ankle_r), legs.heel - legs.hinge)
+    out[..., up] += legs.rise
+    return out
+
+
+def facing(legs: Legs, rotations: Array, *, up: int) -> Array:
+    """How much a sole faces the floor [F, 2]: the cosine between its normal and up."""
+    return np.asarray(quat.rotate(rotations[:, legs.ankle], legs.upward)[..., up])
+
+
+def _pull(
+    plan: _Plan,
+    ball: Array,
+    heel_of: Array,
+    faces: Array,
+    frame_time: float,
+    *,
+    up: int,
+    floor: float,
+    metre: float,
+    options: LockOptions,
+) -> Array:
+    """How far the balls [F, 2, 3] of the feet are moved: to where they stand; over the floor as little as can be while they are
+    close to it; and up while they swing too low."""
+    goal = np.where(plan.on_ball[..., None], plan.ball, plan.heel - heel_of) - ball
+    held = plan.on_ball | plan.on_heel
+    weight = _weight(held)
+    pull = np.zeros_like(ball)
+    level = [axis for axis in range(3) if axis != up]
+    near_floor = faces > _BALL_FACING
+    heights = np.stack([heel_of[..., up] + ball[..., up], ball[..., up]], axis=-1) - floor
+    lift = np.zeros_like(faces)
+    for _ in range(2):
+        points = np.stack([ball + pull + heel_of, ball + pull], axis=2)
+        speed = np.linalg.norm(velocity(points[..., level], frame_time), axis=-1) / metre
+        need = options.clearance * metre * np.interp(speed, _SPEEDS, _CLEAR) - heights
+        lift = np.where(held | ~near_floor, 0.0, np.maximum(need.max(axis=-1), 0.0))
+        low = (heights + lift[..., None]) / (metre * options.near)
+        drag = options.drag * np.exp(-np.maximum(low, 0.0) ** 2) * near_floor[..., None]
+        drag = np.minimum(drag[1:], drag[:-1])
+        way = np.diff(np.stack([ball + heel_of, ball], axis=2)[..., level], axis=0)
+        total = drag.sum(axis=-1)
+        step = -(drag[..., None] * way).sum(axis=2) / np.maximum(total, 1e-9)[..., None]
+        pull[..., level] = ease(goal[..., level], weight, frame_time, seconds=options.blend, step=step, drag=total)
+    up_goal = np.where(held, goal[..., up], lift)
+    up_weight = np.where(held, _HOLD, np.where(lift > 0.0, _LIFT, 0.0))
+    pull[..., up] = ease(up_goal[..., None], up_weight, frame_time, seconds=options.blend)[..., 0]
+    return pull
 
 
 def _weight(mask: Mask, size: float = _HOLD) -> Array:
@@ -201,7 +278,7 @@ def _plan(
         place[:, up] = floor
         flat, sole = places.of(heel - ball, on_heel & plan.on_ball[:, side])
         sole[:, up] = 0.0
-        sole = quat.normalize(sole) * np.linalg.norm(legs.heel[side] - legs.ball[side])
+        sole = quat.normalize(sole) * np.linalg.norm(legs.heel[side] - legs.flat_ball[side])
         plan.flat[:, side], plan.sole[:, side] = flat, sole
         # A heel that strikes first stands where it will stand once the ball is down.
         for start, stop in runs(on_heel):
