@@ -88,9 +88,7 @@ class ContactOptions:
     high: float = 0.05  # and lasts to this height …
     fast: float = 0.8  # … and this speed
     rise: float = 0.45  # metres per second upwards: a point that leaves the floor is let go
-    slow_share: float = 0.0  # of the body's speed over ground: both speeds are at least that share, since under a body that
-    fast_share: float = 0.0  # is carried over the floor by a model standing feet slide too
-    hover: float = 0.1  # height to which whoever made the motion is believed that a point stands
+    hover: float = 0.2  # height to which whoever made the motion is believed that a slow point stands
     shortest: float = 0.1
     gap: float = 0.07
 
@@ -104,29 +102,23 @@ def find_contacts(
     metre: float,
     allowed: Mask | None = None,
     believed: Mask | None = None,
-    body: Array | None = None,
     options: ContactOptions | None = None,
 ) -> Mask:
     """True [F, P] where the points [F, P, 3] of soles stand on the floor: with hysteresis, a shortest duration, gaps closed.
 
     Both the way up and along count as speed, so that who flies is in no contact however low the flight. `allowed` [F, P] says
     where a contact is possible at all (the sole faces the floor), `believed` [F, P] where whoever made the motion says that
-    there is one, `body` [F] is the body's speed over ground in metres per second.
+    there is one: it may hover, but not swing.
     """
     options = options or ContactOptions()
     height = (points[..., up] - floor) / metre
     move = velocity(points, frame_time) / metre
     speed = np.linalg.norm(move, axis=-1)
     possible = np.ones_like(height, dtype=bool) if allowed is None else allowed
-    carried = np.zeros((len(points), 1)) if body is None else body[:, None]
-    slow, fast = np.maximum(options.slow, options.slow_share * carried), np.maximum(options.fast, options.fast_share * carried)
-    enter = (height < options.low) & (speed < slow)
-    stay = (height < options.high) & (speed < fast)
-    low = height < options.high
-    if believed is not None:
-        told = believed & (height < options.hover)
-        enter, stay, low = enter | (told & (speed < slow)), stay | (told & (speed < fast)), low | told
-    enter, stay, low = enter & possible, stay & possible & (move[..., up] < options.rise), low & possible
+    told = np.zeros_like(possible) if believed is None else believed & (height < options.hover)
+    low = ((height < options.high) | told) & possible
+    enter = ((height < options.low) | told) & (speed < options.slow) & possible
+    stay = low & (speed < options.fast) & (move[..., up] < options.rise)
     shortest, gap = max(2, round(options.shortest / frame_time)), round(options.gap / frame_time)
     found = [
         drop_short(close_gaps(hysteresis(enter[:, p], stay[:, p]), gap) & low[:, p], shortest) for p in range(points.shape[1])

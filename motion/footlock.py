@@ -27,7 +27,7 @@ _RESTEP = 0.5  # metres per second at which a foot that wanders too far goes on 
 _NEARLY_FULL, _SOFT = 0.993, 0.012
 # How high people carry the lower end of a foot (metres) that moves over the floor at these speeds (metres per second).
 _SPEEDS, _CLEAR = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0), (0.0, 0.012, 0.027, 0.04, 0.045, 0.05)
-_LIFT = 20.0
+_LIFT = 60.0  # weight of that
 _LIFTED = 0.025  # metres that one end of a foot is higher than the other: that one does not stand
 
 
@@ -41,8 +41,10 @@ class LockOptions:
     longest_pull: float = 0.15  # how far a foot is pulled at most; a contact that needs more is let go
     lowest: float = 0.08  # how far the pelvis goes down at most for a foot out of reach
     toe_bend: float = np.radians(65.0)
+    carry: float = 0.0  # how much a body is made to go as its standing feet say, against being left where it is; 0: not at all
+    carry_blend: float = 0.15
     clearance: float = 0.0  # how high a swinging foot is lifted, against people's usual; 0: not at all
-    drag: float = 30.0  # how much a foot close to the floor is kept from moving over it, against being left as it is
+    drag: float = 0.0  # how much a foot close to the floor is kept from moving over it, against being left as it is
     near: float = 0.015  # what is close
     contacts: ContactOptions = field(default_factory=ContactOptions)
 
@@ -93,8 +95,6 @@ def find_foot_contacts(
     allowed = facing(legs, rotations, up=up)[..., None] > np.array([_HEEL_FACING, _BALL_FACING])
     over = (soles[:, :, HEEL, up] - soles[:, :, BALL, up]) / metre
     allowed &= np.stack([over, -over], axis=-1) < _LIFTED
-    hips = positions[:, legs.hip].mean(axis=1) / metre
-    hips[:, up] = 0.0
     found = find_contacts(
         soles[:, :, :TIP].reshape(len(soles), 4, 3),
         frame_time,
@@ -103,7 +103,6 @@ def find_foot_contacts(
         metre=metre,
         allowed=allowed.reshape(-1, 4),
         believed=None if believed is None else believed.reshape(-1, 4),
-        body=np.linalg.norm(velocity(hips, frame_time), axis=-1),
         options=options,
     )
     return found.reshape(-1, 2, 2)
@@ -134,6 +133,8 @@ def lock_feet(
         )
     shift = np.zeros((frames, 3))
     shift[:, up] = _body_height(soles, contacts, frame_time, up=up, floor=floor, options=options)
+    if options.carry > 0.0:
+        shift += _carried(soles, contacts, frame_time, up=up, options=options)
     # The ball of a foot whose toes lie flat: what it rolls over when the heel lifts.
     ankle_r = rotations[:, legs.ankle]
     hinge = quat.rotate(ankle_r, legs.hinge)
@@ -250,6 +251,19 @@ def _body_height(soles: Array, contacts: Mask, frame_time: float, *, up: int, fl
     need = np.where(contacts, floor - soles[:, :, :TIP, up], 0.0).sum(axis=(1, 2)) / np.maximum(count, 1)
     weight = _weight(count > 0, _BODY_HOLD)
     return ease(need[:, None, None], weight[:, None], frame_time, seconds=options.body_blend)[:, 0, 0]
+
+
+def _carried(soles: Array, contacts: Mask, frame_time: float, *, up: int, options: LockOptions) -> Array:
+    """How far to move the body over ground [F, 3], so that it goes as its standing feet say, and not far from where it was."""
+    both = contacts[1:] & contacts[:-1]
+    # A foot that stands on its ball alone rolls about that; else the heel tells as much as the ball.
+    drag = options.carry * both.reshape(len(both), 4)
+    way = np.diff(soles[:, :, :TIP].reshape(len(soles), 4, 3), axis=0)
+    way[..., up] = 0.0
+    total = drag.sum(axis=1)
+    step = -(drag[..., None] * way).sum(axis=1) / np.maximum(total, 1e-9)[:, None]
+    zero = np.zeros((len(soles), 1, 3))
+    return ease(zero, zero[..., 0], frame_time, seconds=options.carry_blend, step=step[:, None], drag=total[:, None])[:, 0]
 
 
 @dataclass(slots=True)
