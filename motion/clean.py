@@ -13,7 +13,8 @@ import numpy as np
 from . import quat
 from .contacts import FootQuality, Mask, judge, runs
 from .errors import MotionError
-from .footlock import FootLock, LockOptions, find_foot_contacts, lock_feet, locked_rotations
+from .footholds import LockOptions
+from .footlock import FootLock, find_foot_contacts, lock_feet, locked_rotations
 from .humanoid import JointMap
 from .kinematics import world
 from .legs import SIDES, TIP, Legs, find_legs

@@ -17,7 +17,7 @@ from ...motion.clean import clean, foot_contacts
 from ...motion.contacts import Mask
 from ...motion.edit import bend, blend_to_pose, change_speed, follow, turn
 from ...motion.errors import MotionError
-from ...motion.footlock import LockOptions
+from ...motion.footholds import LockOptions
 from ...motion.humanoid import JointMap
 from ...motion.legs import find_legs
 from ...motion.loop import Loop, make_loop, repeat
@@ -30,7 +30,7 @@ from . import representation as rep
 
 METRE = 100.0  # the body's motions are in centimetres
 # Generated bodies glide over ground more than captured ones, and swing their feet lower.
-LOCK = LockOptions(blend=0.05, wander=0.12, carry=50.0, drag=150.0, clearance=1.0)
+LOCK = LockOptions(blend=0.05, wander=0.12, carry=0.235, drag=0.41, clearance=1.0)
 _ROUNDS = 3  # of a loop: its feet are locked with the rounds before and after it in sight
 _STANDS = 0.1  # metres a second: slower than that is no way that could be gone faster
 _SWAY = 0.5  # Hz: what of the root's path is slower is the way
