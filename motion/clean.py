@@ -13,7 +13,8 @@ import numpy as np
 from . import quat
 from .contacts import FootQuality, Mask, judge, runs
 from .errors import MotionError
-from .footlock import FootLock, LockOptions, find_foot_contacts, lock_feet, locked_rotations
+from .footholds import LockOptions
+from .footlock import FootLock, find_foot_contacts, lock_feet, locked_rotations
 from .humanoid import JointMap
 from .kinematics import world
 from .legs import SIDES, TIP, Legs, find_legs
@@ -112,19 +113,30 @@ def clean(
 
 
 def foot_contacts(
-    motion: Motion, legs: Legs, *, metre: float, up: int = 1, floor: float = 0.0, options: LockOptions | None = None
+    motion: Motion,
+    legs: Legs,
+    *,
+    metre: float,
+    up: int = 1,
+    floor: float = 0.0,
+    believed: Mask | None = None,
+    options: LockOptions | None = None,
 ) -> Mask:
-    """When heels and balls stand in a clip [F, 2, 2]: for edits, which make feet slide before they are locked again."""
+    """When heels and balls stand in a clip [F, 2, 2]: for edits, which make feet slide before they are locked again.
+
+    `believed` [F, 2, 2] is where whoever made the clip says that they do.
+    """
     rotations, positions = world(motion)
     options = options or LockOptions()
     return find_foot_contacts(
         legs,
         rotations,
-        legs.soles(rotations, positions),
+        positions,
         motion.frame_time,
         up=up,
         floor=floor,
         metre=metre,
+        believed=believed,
         options=options.contacts,
     )
 

@@ -88,6 +88,7 @@ class ContactOptions:
     high: float = 0.05  # and lasts to this height …
     fast: float = 0.8  # … and this speed
     rise: float = 0.45  # metres per second upwards: a point that leaves the floor is let go
+    hover: float = 0.2  # height to which whoever made the motion is believed that a slow point stands
     shortest: float = 0.1
     gap: float = 0.07
 
@@ -100,22 +101,25 @@ def find_contacts(
     floor: float,
     metre: float,
     allowed: Mask | None = None,
+    believed: Mask | None = None,
     options: ContactOptions | None = None,
 ) -> Mask:
     """True [F, P] where the points [F, P, 3] of soles stand on the floor: with hysteresis, a shortest duration, gaps closed.
 
     Both the way up and along count as speed, so that who flies is in no contact however low the flight. `allowed` [F, P] says
-    where a contact is possible at all (the sole faces the floor).
+    where a contact is possible at all (the sole faces the floor), `believed` [F, P] where whoever made the motion says that
+    there is one: it may hover, but not swing.
     """
     options = options or ContactOptions()
     height = (points[..., up] - floor) / metre
     move = velocity(points, frame_time) / metre
     speed = np.linalg.norm(move, axis=-1)
     possible = np.ones_like(height, dtype=bool) if allowed is None else allowed
-    enter = (height < options.low) & (speed < options.slow) & possible
-    stay = (height < options.high) & (speed < options.fast) & (move[..., up] < options.rise) & possible
+    told = np.zeros_like(possible) if believed is None else believed & (height < options.hover)
+    low = ((height < options.high) | told) & possible
+    enter = ((height < options.low) | told) & (speed < options.slow) & possible
+    stay = low & (speed < options.fast) & (move[..., up] < options.rise)
     shortest, gap = max(2, round(options.shortest / frame_time)), round(options.gap / frame_time)
-    low = (height < options.high) & possible
     found = [
         drop_short(close_gaps(hysteresis(enter[:, p], stay[:, p]), gap) & low[:, p], shortest) for p in range(points.shape[1])
     ]

@@ -29,11 +29,18 @@ class Legs:
     ankle: Ints  # [2]
     toe: Ints  # [2], -1 where the foot has no toe joint
     heel: Array  # [2, 3] from the ankle, in its axes
-    ball: Array  # [2, 3] from the ankle, in its axes
+    hinge: Array  # [2, 3] from the ankle, in its axes, to where the toes bend: the toe joint; the ball where there is none
+    rise: Array  # [2] how high that is above the floor in a stance
+    ball: Array  # [2, 3] from the toe joint, in its axes; from the ankle where there is none
     tip: Array  # [2, 3] from the toe joint, in its axes; from the ankle where there is none
     forward: Array  # [2, 3] where the knee points, in the hip joint's axes
     upward: Array  # [2, 3] away from the sole, in the ankle's axes
     length: float  # thigh and shin
+
+    @property
+    def flat_ball(self) -> Array:
+        """The ball [2, 3] from the ankle, in its axes, as it is in a stance."""
+        return np.asarray(self.hinge - self.rise[:, None] * self.upward)
 
     def soles(self, rotations: Array, positions: Array) -> Array:
         """Heel, ball and tip [F, 2, 3, 3] in the world, from the world pose (rotations [F, J, 4], positions [F, J, 3])."""
@@ -42,7 +49,7 @@ class Legs:
         return np.stack(
             [
                 ankle_p + quat.rotate(ankle_r, self.heel),
-                ankle_p + quat.rotate(ankle_r, self.ball),
+                positions[:, carrier] + quat.rotate(rotations[:, carrier], self.ball),
                 positions[:, carrier] + quat.rotate(rotations[:, carrier], self.tip),
             ],
             axis=2,
@@ -78,7 +85,8 @@ def legs_of_stance(joints: JointMap, points: Array, rotations: Array, tips: Arra
     ahead = np.cross(across, above)
     length = anatomy.leg_length(points, joints)
 
-    heel, ball, tip, forward, upward = (np.zeros((2, 3)) for _ in range(5))
+    heel, hinge, ball, tip, forward, upward = (np.zeros((2, 3)) for _ in range(6))
+    rise = np.zeros(2)
     toe = np.array([joints.get(f"{side}_foot") if f"{side}_foot" in joints.joints else -1 for side in SIDES], dtype=np.int64)
     for i, side in enumerate(SIDES):
         ankle = joints[f"{side}_ankle"]
@@ -93,15 +101,17 @@ def legs_of_stance(joints: JointMap, points: Array, rotations: Array, tips: Arra
         else:
             to_ball, lowest = _FOOT * length * ahead, float(at[up]) - 0.1 * length
         if np.linalg.norm(to_ball) < 0.03 * length:  # a foot that points down, or none to speak of
-            to_ball = _FOOT * length * ahead
+            to_ball, joint = _FOOT * length * ahead, None
         lowest = min(lowest, float(end[up])) if end_known else lowest
         to_tip = _level(end - at, up) if end_known else (1.0 + _TIP_AHEAD) * to_ball
         if np.dot(to_tip, to_ball) <= 1.1 * np.dot(to_ball, to_ball):
             to_tip = (1.0 + _TIP_AHEAD) * to_ball
         down = above * (lowest - at[up])
         heel[i] = quat.rotate(back, down - _HEEL_BEHIND * to_ball)
-        ball[i] = quat.rotate(back, down + to_ball)
         carrier = int(toe[i]) if toe[i] >= 0 else ankle
+        hinge[i] = quat.rotate(back, down + to_ball if joint is None else joint - at)
+        rise[i] = 0.0 if joint is None else joint[up] - lowest
+        ball[i] = quat.rotate(quat.inverse(rotations[carrier]), at + down + to_ball - points[carrier])
         tip[i] = quat.rotate(quat.inverse(rotations[carrier]), at + down + to_tip - points[carrier])
         forward[i] = quat.rotate(quat.inverse(rotations[joints[f"{side}_hip"]]), ahead)
         upward[i] = quat.rotate(back, above)
@@ -110,7 +120,7 @@ def legs_of_stance(joints: JointMap, points: Array, rotations: Array, tips: Arra
         return np.array([joints[f"{side}_{part}"] for side in SIDES], dtype=np.int64)
 
     return Legs(
-        hip=both("hip"), knee=both("knee"), ankle=both("ankle"), toe=toe, heel=heel, ball=ball, tip=tip,
+        hip=both("hip"), knee=both("knee"), ankle=both("ankle"), toe=toe, heel=heel, hinge=hinge, rise=rise, ball=ball, tip=tip,
         forward=forward, upward=upward, length=length,
     )  # fmt: skip
 

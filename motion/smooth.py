@@ -78,12 +78,21 @@ def mean_jerk(motion: Motion) -> float:
     return float(values.mean()) if values.size else 0.0
 
 
-def ease(target: Array, weight: Array, frame_time: float, *, seconds: float) -> Array:
+def ease(
+    target: Array,
+    weight: Array,
+    frame_time: float,
+    *,
+    seconds: float,
+    step: Array | None = None,
+    drag: Array | None = None,
+) -> Array:
     """The smoothest curve [F, K, D] near `target` [F, K, D] where `weight` [F, K] is large, and near zero elsewhere.
 
     It minimises the weighted distance from the target, the distance from zero at weight 1, and the third derivative: curves
     leave a hold with its speed and curvature and fade away in about twice `seconds`. Time and memory grow with the clip's
-    length alone.
+    length alone. `step` [F - 1, K, D] is how far the curve should go from each frame to the next, with the weight `drag`
+    [F - 1, K].
     """
     frames, curves, size = target.shape
     if frames == 0:
@@ -97,8 +106,20 @@ def ease(target: Array, weight: Array, frame_time: float, *, seconds: float) -> 
     values = np.zeros((curves, 3 * blocks, size))
     values[:, :frames] = np.moveaxis(target * weight[..., None], 0, 1)
     diagonal = np.broadcast_to(stiffness * on_diagonal, (curves, blocks, 3, 3)).copy()
+    above = np.broadcast_to(stiffness * beside, (curves, blocks, 3, 3)).copy()
+    if step is not None and drag is not None:
+        d = np.zeros((curves, 3 * blocks))
+        d[:, : frames - 1] = np.moveaxis(drag, 0, 1)
+        pull = np.moveaxis(step * drag[..., None], 0, 1)
+        values[:, 1:frames] += pull
+        values[:, : frames - 1] -= pull
+        w += d
+        w[:, 1:] += d[:, :-1]
+        rows = d.reshape(curves, blocks, 3)
+        diagonal[..., [0, 1], [1, 2]] -= rows[..., :2]
+        diagonal[..., [1, 2], [0, 1]] -= rows[..., :2]
+        above[..., 2, 0] -= rows[..., 2]
     diagonal[..., range(3), range(3)] += 1.0 + w.reshape(curves, blocks, 3)
-    above = np.broadcast_to(stiffness * beside, (curves, blocks, 3, 3))
     below = np.zeros_like(diagonal)
     below[:, 1:] = np.swapaxes(above[:, :-1], -1, -2)
     solved = _solve_blocks(below, diagonal, above, values.reshape(curves, blocks, 3, size))

@@ -17,6 +17,7 @@ from ...motion.clean import clean, foot_contacts
 from ...motion.contacts import Mask
 from ...motion.edit import bend, blend_to_pose, change_speed, follow, turn
 from ...motion.errors import MotionError
+from ...motion.footholds import LockOptions
 from ...motion.humanoid import JointMap
 from ...motion.legs import find_legs
 from ...motion.loop import Loop, make_loop, repeat
@@ -28,6 +29,8 @@ from ...motion.smooth import low_pass
 from . import representation as rep
 
 METRE = 100.0  # the body's motions are in centimetres
+# Generated bodies glide over ground more than captured ones, and swing their feet lower.
+LOCK = LockOptions(blend=0.05, wander=0.12, carry=0.235, drag=0.41, clearance=1.0)
 _ROUNDS = 3  # of a loop: its feet are locked with the rounds before and after it in sight
 _STANDS = 0.1  # metres a second: slower than that is no way that could be gone faster
 _SWAY = 0.5  # Hz: what of the root's path is slower is the way
@@ -87,7 +90,7 @@ def apply(motion: Motion, edits: Edits, joints: JointMap) -> Motion:
             if pose is not None:
                 out = blend_to_pose(out, pose.rotations, at_end=at_end, height=pose.height)
         if out is not motion:
-            out = clean(out, joints, metre=METRE, contacts=contacts).motion
+            out = clean(out, joints, metre=METRE, contacts=contacts, options=LOCK).motion
     if edits.heading is not None:
         now = float(heading_change(np.array([1.0, 0.0, 0.0, 0.0]), out.rotations[0, 0], 1))
         angle = edits.heading - np.degrees(now)
@@ -164,7 +167,7 @@ def _speed(motion: Motion) -> float:
 def _locked_loop(loop: Loop, contacts: Mask, joints: JointMap) -> Motion:
     """One round of the loop with steady feet: the middle one of several, so that it goes on into itself."""
     frames = len(loop.motion)
-    rounds = clean(repeat(loop, _ROUNDS), joints, metre=METRE, contacts=np.tile(contacts, (_ROUNDS, 1, 1))).motion
+    rounds = clean(repeat(loop, _ROUNDS), joints, metre=METRE, contacts=np.tile(contacts, (_ROUNDS, 1, 1)), options=LOCK).motion
     middle = rounds.cut(frames, 2 * frames)
     # Back to where the first round is.
     back = about(-loop.turn, 1)

@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from ...motion.clean import CleanReport, clean, foot_contacts
-from ...motion.footlock import LockOptions
 from ...motion.humanoid import JointMap, find_joints
 from ...motion.legs import find_legs
 from ...motion.skeleton import Motion
 from ...queue.contract import Json
 from . import representation as rep
 from .details import Chosen, Examples
-from .edits import Edits, apply
+from .edits import LOCK, METRE, Edits, apply
 from .network import STRIDE, Floats, Ints, Networks
 from .ops import NumpyOps, Ops, TorchOps
 from .plan import TOKEN_SECONDS, Part, Plan, make_plan
@@ -33,7 +32,6 @@ from .weights import read_weights
 
 _CONTEXT = 10  # tokens of what came before that a new window is shown
 _SEAM = 3  # tokens in which one part becomes the next
-_LOCK = LockOptions(blend=0.05)  # shorter than for captured clips: what is generated is smoother than they are
 _RETRIEVED, _MOSTLY = 2.0, 0.6  # seconds, share: what takes so much of so long from one training clip shows that clip
 _STEERED = np.array([0.3, 0.4, 1.2])  # how much a path is bent at most: metres a second to the side, forward; radians a second
 _NEARLY = np.array([0.08, 0.08, 0.14])  # metres a second to the side and forward, radians of a whole part …
@@ -136,10 +134,10 @@ class Generator:
         raw = rep.to_motion(rep.decode(features))
         tell(0.95, "Cleaning")
         legs = find_legs(raw, self._joints, up=1)
-        # Where the model says that a foot stands, it does, even if it hovers a little or slides.
-        stands = foot_contacts(raw, legs, metre=100.0) | (features[:, rep.CONTACTS].reshape(-1, 2, 2) > 0.5)
+        said = features[:, rep.CONTACTS].reshape(-1, 2, 2) > 0.5
+        stands = foot_contacts(raw, legs, metre=METRE, believed=said, options=LOCK)
         cleaned = clean(
-            raw, self._joints, metre=100.0, up=1, foot_lock=options.foot_lock, contacts=stands, legs=legs, options=_LOCK
+            raw, self._joints, metre=METRE, up=1, foot_lock=options.foot_lock, contacts=stands, legs=legs, options=LOCK
         )
         if options.edits:
             tell(0.97, "Editing")

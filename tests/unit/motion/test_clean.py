@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motion_queue.motion import quat
-from motion_queue.motion.clean import CleanResult, clean, foot_contacts
+from motion_queue.motion import ik, quat
+from motion_queue.motion.clean import CleanResult, apply_lock, clean, foot_contacts
 from motion_queue.motion.contacts import FootQuality, judge
 from motion_queue.motion.errors import MotionError
+from motion_queue.motion.footholds import LockOptions
 from motion_queue.motion.footlock import lock_feet, locked_rotations
 from motion_queue.motion.kinematics import forward, resample, world
 from motion_queue.motion.legs import find_legs, legs_of_stance
@@ -197,6 +198,79 @@ def test_feet_of_a_rig_with_other_bones_and_axes_are_held_too(request: pytest.Fi
     assert seen(rotations, points).skate > 0.1
     assert after.skate < 0.05
     assert after.penetration < 1.0
+
+
+def test_a_foot_rolls_over_its_flat_toes_while_the_heel_lifts() -> None:
+    clip = walk()
+    legs = find_legs(clip, map_motion(clip), up=1)
+    result = cleaned(clip)
+    joints = world(result.motion)[1][:, legs.toe]
+    rolls = 0
+    for span in result.report.contacts:
+        side = "lr".index(span.side)
+        if span.part == "ball" and span.stop - span.start > 6:
+            place = joints[span.start + 1 : span.stop - 1, side]
+            heels = soles(result.motion)[span.start + 1 : span.stop - 1, side, 0, 1]
+            rolls += heels.max() > 5.0
+            assert np.ptp(place, axis=0).max() < 0.3
+    assert rolls > 0
+
+
+def shuffling() -> Motion:
+    """A walk over ground whose feet are all but dragged: the swinging foot is never lifted more than a centimetre."""
+    clip = walk()
+    legs = find_legs(clip, map_motion(clip), up=1)
+    rotations, points = world(clip)
+    lock = lock_feet(legs, rotations, points, clip.frame_time, up=1, floor=0.0, metre=METRE)
+    lowest = legs.soles(rotations, points)[:, :, :2, 1].min(axis=2)
+    ankle = points[:, legs.ankle].copy()
+    ankle[..., 1] -= np.maximum(lowest - 1.0, 0.0)
+    leg = ik.solve(
+        points[:, legs.hip], points[:, legs.knee], points[:, legs.ankle], ankle,
+        forward=quat.rotate(rotations[:, legs.hip], legs.forward),
+    )  # fmt: skip
+    still = np.broadcast_to(quat.IDENTITY, leg.upper.shape)
+    turns = np.stack([leg.upper, leg.lower, still, still], axis=2)
+    return apply_lock(clip, legs, rotations, replace(lock, shift=np.zeros((len(clip), 3)), turns=turns))
+
+
+def test_swinging_feet_are_lifted_on_request_alone() -> None:
+    clip = shuffling()
+    joints = map_motion(clip)
+    low, high = (clean(clip, joints, metre=METRE, options=LockOptions(clearance=share)).motion for share in (0.0, 1.0))
+    speed = np.linalg.norm(np.gradient(soles(clip)[..., [0, 2]], clip.frame_time, axis=0), axis=-1).min(axis=2) / METRE
+    swings = speed > 1.5
+    assert swings.any()
+    assert np.median(soles(low)[..., 1].min(axis=2)[swings]) < 2.0
+    assert np.median(soles(high)[..., 1].min(axis=2)[swings]) > 3.0
+    assert np.abs(np.diff(knee_angles(high), axis=0)).max() < np.abs(np.diff(knee_angles(walk()), axis=0)).max() + 10.0
+
+
+def test_a_body_goes_as_its_standing_feet_say_and_stays_near_its_path() -> None:
+    drift = np.zeros((120, 3))
+    drift[:, 2] = 6.0 * np.sin(np.linspace(0.0, 6.0 * np.pi, 120))  # it sways by 6 cm over feet that slide along
+    clip = moved(standing(120), drift)
+    joints = map_motion(clip)
+    left, carried = (clean(clip, joints, metre=METRE, options=LockOptions(carry=carry)) for carry in (0.0, 0.5))
+    assert left.report.after.skate < 0.02
+    assert carried.report.after.skate < 0.02
+    ways = [np.ptp(result.motion.positions[:, 0, 2]) for result in (left, carried)]
+    assert ways[1] < 0.5 * ways[0]
+    assert carried.report.largest_shift < 8.0
+
+
+def test_drag_keeps_a_low_foot_from_sliding_where_no_contact_is_seen() -> None:
+    drift = np.zeros((90, 3))
+    drift[:, 2] = 3.0 * np.sin(np.linspace(0.0, 4.0 * np.pi, 90))
+    clip = moved(standing(90), drift)
+    joints = map_motion(clip)
+    nowhere = np.zeros((90, 2, 2), dtype=bool)
+    free, held = (
+        clean(clip, joints, metre=METRE, contacts=nowhere, options=LockOptions(drag=drag)).report.after.skate
+        for drag in (0.0, 1.0)
+    )
+    assert free > 0.04
+    assert held < 0.4 * free
 
 
 def test_contacts_found_before_an_edit_hold_after_it() -> None:

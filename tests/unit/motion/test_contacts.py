@@ -62,6 +62,16 @@ def test_a_low_flight_a_fast_pass_and_a_raised_foot_are_no_contacts() -> None:
     assert not found(foot(hop, 0.0 * t))[27:31].any()
 
 
+def test_who_made_the_motion_is_believed_where_a_point_hovers_but_not_where_it_swings() -> None:
+    still, told = np.zeros(60), np.ones((60, 1), dtype=bool)
+    hovering, swinging = foot(np.full(60, 0.08), still), foot(np.full(60, 0.02), 1.2 * np.arange(60) * FRAME)
+    assert not found(hovering).any()
+    assert find_contacts(hovering, FRAME, up=1, floor=0.0, metre=1.0, believed=told).all()
+    assert not find_contacts(swinging, FRAME, up=1, floor=0.0, metre=1.0, believed=told).any()
+    nowhere = ~told
+    assert not find_contacts(hovering, FRAME, up=1, floor=0.0, metre=1.0, believed=told, allowed=nowhere).any()
+
+
 def feet(speed: float, height: float = 0.0, frames: int = 60) -> tuple[np.ndarray, np.ndarray]:
     """Both soles [F, 2, 2, 3] and a pelvis that slide at `speed` m/s."""
     way = np.arange(frames)[:, None] * FRAME * speed * np.array([0.0, 0.0, 1.0])

@@ -66,6 +66,21 @@ def test_ease_is_the_least_squares_solution(frames: int) -> None:
         np.testing.assert_allclose(eased[:, k], np.linalg.solve(system, weight[:, k, None] * target[:, k]), atol=1e-7)
 
 
+@pytest.mark.parametrize("frames", [2, 3, 4, 8, 50])
+def test_ease_with_steps_is_the_least_squares_solution(frames: int) -> None:
+    rng = np.random.default_rng(frames)
+    target, weight = rng.normal(size=(frames, 2, 3)), np.where(rng.random((frames, 2)) > 0.6, 4e4, 0.0)
+    step, drag = rng.normal(size=(frames - 1, 2, 3)), 100.0 * rng.random((frames - 1, 2))
+    eased = smooth.ease(target, weight, FRAME, seconds=0.1, step=step, drag=drag)
+    first = np.diff(np.eye(frames), axis=0)
+    third = np.diff(np.eye(frames), n=3, axis=0) if frames > 3 else np.zeros((1, frames))
+    for k in range(2):
+        pulled = first.T * drag[:, k]
+        system = 3.0**6 * third.T @ third + np.eye(frames) + np.diag(weight[:, k]) + pulled @ first
+        wanted = weight[:, k, None] * target[:, k] + pulled @ step[:, k]
+        np.testing.assert_allclose(eased[:, k], np.linalg.solve(system, wanted), atol=1e-7)
+
+
 def test_an_eased_offset_holds_and_fades_without_a_jump() -> None:
     weight = np.zeros((120, 1))
     weight[50:70] = 4e4
