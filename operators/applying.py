@@ -278,7 +278,7 @@ class Application:
         self.action = action.name
         pushed = time.perf_counter()
         self.seconds["assign"] = pushed - began
-        _push_undo(f"Apply {self.label}"[:63], target)
+        _push_undo(f"Apply {self.label}"[:63])
         self.seconds["undo"] = time.perf_counter() - pushed
         self.phase, self.message = Phase.DONE, f"{self.action} is on {target.name}, frames {first} to {last}"
         _log.info(
@@ -412,12 +412,12 @@ def _root_turns(target: bpy.types.Object) -> dict[str, Any]:
     }
 
 
-def _push_undo(message: str, target: bpy.types.Object) -> None:
-    """One undo step; in the window whose scene has the target, since a timer has none."""
-    windows = [*bpy.context.window_manager.windows]
-    if not windows or bpy.context.window is not None:
-        bpy.ops.ed.undo_push(message=message)
-        return
-    window = next((w for w in windows if target.name in w.scene.objects), windows[0])
-    with bpy.context.temp_override(window=window):
-        bpy.ops.ed.undo_push(message=message)
+def _push_undo(message: str) -> None:
+    """One undo step.
+
+    A timer has no window, and none is made up by `temp_override`: an operator lets go of Python's lock, and under an override
+    Blender looks into that without taking it again where the Python is 3.11 (Blender 4.2 to 5.0). With the queue's threads at work
+    that ends in a segmentation fault. None is needed either: `blocking_mode` has seen to it that no window is in a mode whose undo
+    steps hold less than the whole file.
+    """
+    bpy.ops.ed.undo_push(message=message)
