@@ -416,8 +416,8 @@ def _push_undo(message: str) -> None:
     """One undo step.
 
     A timer has no window, and none is made up by `temp_override`: an operator lets go of Python's lock, and under an override
-    Blender looks into that without taking it again where the Python is 3.11 (Blender 4.2 to 5.0). With the queue's threads at work
-    that ends in a segmentation fault. None is needed either: `blocking_mode` has seen to it that no window is in a mode whose undo
-    steps hold less than the whole file.
+    Blender looks into that without taking it again where the Python is 3.11 (Blender 4.2 to 5.0). With the queue's threads at
+    work that ends in a segmentation fault. None is needed either: `blocking_mode` has seen to it that no window is in a mode
+    whose undo steps hold less than the whole file.
     """
     bpy.ops.ed.undo_push(message=message)

@@ -14,6 +14,7 @@ from ..app import HOLD_AT_START, App, Settings
 from ..panels.choices import OnStart
 from ..panels.follower import Follower
 from ..panels.snapshot import Recovery
+from ..persistence.mirror import identity
 from ..queue.contract import JobState
 from ..queue.errors import MotionQueueError
 from ..queue.states import WAITING
@@ -28,6 +29,7 @@ _SENT_KEPT = 30 * 86_400.0  # seconds
 class Opened:
     app: App
     follower: Follower
+    owner: str = ""  # the name of this installation, for files that carry its jobs; empty: it has none
 
 
 class Opening:
@@ -91,10 +93,18 @@ class Opening:
             follower = Follower(app)
             follower.recovery = self._recover(app, follower)
             forget_sent(app)
+            owner = self._owner()
         except BaseException:
             app.close()
             raise
-        return Opened(app, follower)
+        return Opened(app, follower, owner)
+
+    def _owner(self) -> str:
+        try:
+            return identity(self._settings.state_dir)
+        except OSError as error:
+            _log.warning("This installation has no name of its own, so no file carries its jobs: %s", error)
+            return ""
 
     def _recover(self, app: App, follower: Follower) -> Recovery | None:
         left = [row for row in follower.jobs.rows() if not row.over]

@@ -42,6 +42,7 @@ _app: App | None = None
 _follower: Follower | None = None
 _opening: Opening | None = None
 _worker: Worker | None = None
+_owner = ""  # the name of this installation
 _applied: Settings | None = None  # what the engine runs with
 _asked_for: Settings | None = None  # what it is being given
 _shown = False  # classes, handlers and timer are registered
@@ -198,6 +199,11 @@ def worker() -> Worker:
     app()
     assert _worker is not None  # it lives longer than the engine
     return _worker
+
+
+def owner() -> str:
+    """The name of this installation, by which files know whose jobs they carry; empty where it has none."""
+    return _owner
 
 
 def why_not() -> str:
@@ -365,7 +371,7 @@ def _open(previous: App | None) -> None:
 
 
 def _take_opened() -> None:
-    global _app, _follower, _opening, _problem  # noqa: PLW0603
+    global _app, _follower, _opening, _owner, _problem  # noqa: PLW0603
     if _opening is None:
         return
     opening, _opening = _opening, None
@@ -373,7 +379,7 @@ def _take_opened() -> None:
         _problem = str(opening.error)
         return
     if (opened := opening.result) is not None:
-        _app, _follower, _problem = opened.app, opened.follower, ""
+        _app, _follower, _owner, _problem = opened.app, opened.follower, opened.owner, ""
         preferences_changed()
 
 

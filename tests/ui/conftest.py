@@ -83,8 +83,8 @@ class Interface:
 
 
 def our_threads() -> list[str]:
-    """Threads besides the main one, once those are gone that only end something: a killed process that the system takes down, or an
-    engine that was given up while it opened, for which Blender waits two seconds at most."""
+    """Threads besides the main one, once those are gone that only end something: a killed process that the system takes down, or
+    an engine that was given up while it opened, for which Blender waits two seconds at most."""
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and thread.name.startswith(("blender-", "python-", "motion-queue-open")):
             thread.join(LIMIT)
