@@ -160,7 +160,7 @@ def _put(composed: Composed, file: OpenFile) -> None:
     _file.own -= file.own - composed.own  # they were cleared
     _file.own |= composed.own
     for name, text in composed.texts.items():
-        scene = bpy.data.scenes.get(name)
+        scene: Any = bpy.data.scenes.get(name)
         if scene is not None and scene.library is None and text != _text(scene):
             getattr(scene, NAME).data = text
 

@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .garbage import Freezer
+
 if TYPE_CHECKING:
     from ..app import App, Settings
     from ..panels.choices import OnStart
@@ -48,6 +50,7 @@ _asked_for: Settings | None = None  # what it is being given
 _shown = False  # classes, handlers and timer are registered
 _problem = ""
 _tickers: list[Ticker] = []
+_freezer = Freezer()
 _published_at = 0.0
 _publish_soon = False
 
@@ -147,6 +150,7 @@ def stop() -> None:
     app, _app = _app, None
     follower, _follower = _follower, None
     _applied = _asked_for = None
+    _freezer.thaw()
     deadline = time.monotonic() + _CLOSE
     if opening is not None and (opened := opening.abandon()) is not None:
         app, follower = opened.app, opened.follower
@@ -335,6 +339,8 @@ def _tick() -> float:
     if _publish_soon or time.monotonic() - _published_at >= BUSY * 0.9:
         now = publish()
         counts = now.counts
+        if not more:
+            _freezer.look(counts.total)
         busy = busy or counts.running + counts.stopping > 0 or (counts.waiting > 0 and not now.held)
         _tell(_follower)
     return BACKLOG if more else BUSY if busy else IDLE
