@@ -404,11 +404,13 @@ def _first_frame(scene: bpy.types.Scene, options: ApplyOptions, job: Job, rate: 
 
 
 def _root_turns(target: bpy.types.Object) -> dict[str, Any]:
-    """Bones without a parent whose location is not keyed in their own axes but in the armature's."""
+    """Of bones whose location is keyed in their parent's axes (or the armature's) instead of their own: the turn between them."""
     return {
-        bone.name: np.array(bone.matrix_local.to_3x3())
+        bone.name: np.array(
+            (bone.parent.matrix_local.inverted() @ bone.matrix_local if bone.parent else bone.matrix_local).to_3x3()
+        )
         for bone in target.data.bones
-        if not bone.use_local_location and bone.parent is None
+        if not bone.use_local_location
     }
 
 

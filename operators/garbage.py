@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keeps Python's garbage collector from going through thousands of jobs, which would stop the window for tenths of a second.
 
-A job is some dozen objects that the collector looks at in each full collection: at 10,000 jobs 0.15 s on the main thread, whenever
-anybody in this Blender allocates enough. They are no garbage, so they are put out of its sight (`gc.freeze`, which takes
-microseconds) as they become many, and back as they become few. What else there is at that moment goes with them: garbage in cycles
-waits until then. Knows numbers only; main thread.
+A job is some dozen objects that the collector looks at in each full collection: at 10,000 jobs 0.15 s on the main thread,
+whenever anybody in this Blender allocates enough. They are no garbage, so they are put out of its sight (`gc.freeze`, which takes
+microseconds) as they become many, and back as they become few. What else there is at that moment goes with them: garbage in
+cycles waits until then. Knows numbers only; main thread.
 """
 
 from __future__ import annotations

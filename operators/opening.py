@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..app import HOLD_AT_START, App, Settings
+from ..backends.published.model import models_of
 from ..panels.choices import OnStart
 from ..panels.follower import Follower
-from ..panels.snapshot import Recovery
+from ..panels.snapshot import Recovery, Severity
+from ..persistence import models_file
 from ..persistence.mirror import identity
 from ..queue.contract import JobState
 from ..queue.errors import MotionQueueError
@@ -88,9 +90,12 @@ class Opening:
         opened.app.close()
 
     def _open(self) -> Opened:
-        app = App.claim(self._settings)
+        settings, problem = with_models(self._settings)
+        app = App.claim(settings)
         try:
             follower = Follower(app)
+            if problem:
+                follower.notify(Severity.WARNING, problem)
             follower.recovery = self._recover(app, follower)
             forget_sent(app)
             owner = self._owner()
@@ -120,6 +125,19 @@ class Opening:
                 leave(app, row.id)
             app.engine.release(HOLD_AT_START)
         return recovery if left or notes else None
+
+
+def with_models(settings: Settings) -> tuple[Settings, str]:
+    """The settings with the published models that the user's file names, and why there are none where it cannot be used.
+
+    Reads a file: not for the main thread.
+    """
+    path = models_file.resolve()
+    try:
+        return replace(settings, published=models_of(models_file.read(path), str(path))), ""
+    except MotionQueueError as error:
+        _log.warning("%s", error)
+        return settings, error.message
 
 
 def leave(app: App, job_id: str) -> None:

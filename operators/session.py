@@ -302,9 +302,11 @@ def preferences_changed() -> None:
     if _applied is not None and settings.state_dir != _applied.state_dir:
         restart()
         return
+    from .opening import with_models  # noqa: PLC0415 (as above)
+
     app_now = _app
     _asked_for = settings
-    _worker.run(lambda: app_now.configure(settings), lambda _, error: _configured(settings, error))
+    _worker.run(lambda: app_now.configure(with_models(settings)[0]), lambda _, error: _configured(settings, error))
     wake()
 
 
@@ -348,7 +350,7 @@ def _tick() -> float:
 
 def _tell(follower: Follower) -> None:
     from ..panels import preferences, status_bar  # noqa: PLC0415 (as above)
-    from ..panels.choices import Notify  # noqa: PLC0415
+    from ..panels.choices import HAS_NOTIFICATIONS, Notify  # noqa: PLC0415
     from . import notification  # noqa: PLC0415
 
     fresh = follower.take_fresh()
@@ -358,7 +360,7 @@ def _tell(follower: Follower) -> None:
     if notify is not Notify.NONE:
         status_bar.say(fresh[-1].text)
     loud = [notice for notice in fresh if notice.loud]
-    if notify is Notify.SYSTEM and loud and _worker is not None:
+    if notify is Notify.SYSTEM and HAS_NOTIFICATIONS and loud and _worker is not None:
         text = loud[-1].text if len(loud) == 1 else f"{loud[-1].text} ({len(loud) - 1} more)"
         _worker.run(lambda: notification.send(text), _notified)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures the interface's own calls (ticks, draws, operators) without a window, at so many waiting jobs, in a Blender module.
 
-For a look while working on them: run by a Python that has bpy, as `python -P -m motion_queue.scripts.bench.interface --jobs 10000`.
-What a window feels is measured by `freeze_meter`. Drawing goes into a layout that does nothing, so Blender's own part is left out.
+For a look while working on them: run by a Python that has bpy, as `python -P tests/ui/measure.py --jobs 9000`.
+What a window feels is measured by `freeze_meter`. Drawing goes into a layout that does nothing: Blender's own part is left out.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def main() -> int:
 def _measure(count: int) -> dict[str, Any]:
     import bpy  # noqa: PLC0415 - only where it is run
 
-    from ...operators import session  # noqa: PLC0415 - as above
-    from ...panels import details, facts, job_list, properties, shot, snapshot  # noqa: PLC0415 - as above
-    from ...queue import JobSpec  # noqa: PLC0415 - as above
+    from motion_queue.operators import session  # noqa: PLC0415 - as above
+    from motion_queue.panels import details, facts, job_list, properties, shot, snapshot  # noqa: PLC0415 - as above
+    from motion_queue.queue import JobSpec  # noqa: PLC0415 - as above
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     app = session.start()
@@ -109,7 +109,7 @@ def _measure(count: int) -> dict[str, Any]:
         timed("draw: Queue", draw_queue)
         timed("draw: Details", draw_details)
         job = rows[turn * (count // _TURNS)]
-        timed("submit", lambda: operators.submit(prompt="a person jumps", seed=turn))
+        timed("submit", lambda turn=turn: operators.submit(prompt="a person jumps", seed=turn))  # type: ignore[misc]
         timed("tick", session._tick)
         for name, options in (
             ("move", {"to": "TOP"}),
@@ -119,7 +119,8 @@ def _measure(count: int) -> dict[str, Any]:
             ("cancel", {}),
             ("retry", {}),
         ):
-            timed(name, lambda name=name, options=options: getattr(operators, name)(job_id=job, **options))  # type: ignore[misc]
+            options["job_id"] = job
+            timed(name, lambda name=name, options=options: getattr(operators, name)(**options))  # type: ignore[misc]
             timed("tick", session._tick)
     tick(2.0)
     for order in ("NAME", "NEWEST", "STATE", "QUEUE"):
@@ -129,7 +130,7 @@ def _measure(count: int) -> dict[str, Any]:
     objects = len(gc.get_objects())
     session.unregister()
 
-    from .freeze_meter import distribution  # noqa: PLC0415 - as above
+    from motion_queue.scripts.bench.freeze_meter import distribution  # noqa: PLC0415 - as above
 
     return {
         "jobs": count,
