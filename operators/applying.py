@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MOTION = "motion.bvh"
+_STOP = 0.2  # seconds that the session's end waits for all of them
 SLICE = 0.003  # seconds of curves at a time
 _SOON, _LATER = 0.02, 0.2  # seconds to the next slice; to the next look while a child computes or Blender renders
 
@@ -168,9 +169,12 @@ class Application:
         return not self._thread.is_alive()
 
     def stop(self) -> None:
-        """The session ends: let the child go, wait for the thread a moment."""
+        """The session ends: let the child go."""
         self._context.stop(StopReason.SHUTDOWN)
-        self._thread.join(1.0)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread a moment."""
+        self._thread.join(max(0.0, timeout))
 
     def _fit(self) -> None:
         """On a thread of its own, without Blender: wait for the child and make arrays of what it computed."""
@@ -353,8 +357,11 @@ def file_opened() -> None:
 
 def stop() -> None:
     """The session ends: nothing half-built stays, no thread goes on."""
+    deadline = time.monotonic() + _STOP
     for application in _going:
         application.stop()
+    for application in _going:
+        application.join(deadline - time.monotonic())
     _going.clear()
     _ended.clear()
 

@@ -24,6 +24,7 @@ from .submission import SENT
 
 _log = logging.getLogger(__name__)
 
+_CLOSING = 20.0  # seconds that an engine before this one gets to give its folder back; after that, another folder is taken
 _SENT_KEPT = 30 * 86_400.0  # seconds
 
 
@@ -37,12 +38,20 @@ class Opened:
 class Opening:
     """Under way from the moment it is made. `result` and `error` are None until it is `over`."""
 
-    def __init__(self, settings: Settings, on_start: OnStart, previous: App | None = None) -> None:
-        """`previous` is closed first: an engine in another folder."""
+    def __init__(
+        self,
+        settings: Settings,
+        on_start: OnStart,
+        previous: App | None = None,
+        *,
+        after: threading.Thread | None = None,
+    ) -> None:
+        """`previous` is closed first: an engine in another folder. `after` ends first: it closes one in the same folder."""
         self.error: MotionQueueError | None = None
         self._settings = settings
         self._on_start = on_start
         self._previous = previous
+        self._after = after
         self._lock = threading.Lock()
         self._result: Opened | None = None
         self._abandoned = False
@@ -71,6 +80,8 @@ class Opening:
 
     def _run(self) -> None:
         try:
+            if self._after is not None:
+                self._after.join(_CLOSING)
             if self._previous is not None:
                 self._previous.close()
             opened = self._open()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -36,13 +37,15 @@ BACKLOG = 0.02  # seconds to the next tick while events wait that did not fit in
 BUSY = 0.1  # while anything runs
 IDLE = 0.5
 BUDGET = 0.001  # seconds of one tick for the engine's events; showing them takes as long again
-_CLOSE = 2.0  # seconds that Blender waits for the engine at its end
+_CLOSE = 1.7  # seconds that Blender waits for the engine at its end, whatever it does
+_CLOSE_POLITE = 1.0  # of those, for steps and children to stop by themselves
 
 Ticker = Callable[["App", "Follower"], bool]
 
 _app: App | None = None
 _follower: Follower | None = None
 _opening: Opening | None = None
+_closing: threading.Thread | None = None  # an engine that is being closed and was not waited for any longer
 _worker: Worker | None = None
 _owner = ""  # the name of this installation
 _applied: Settings | None = None  # what the engine runs with
@@ -143,13 +146,17 @@ def start_soon() -> None:
 
 
 def stop() -> None:
-    """Close the engine, when there is one."""
-    global _app, _follower, _opening, _worker, _applied, _asked_for  # noqa: PLW0603
+    """Close the engine, when there is one; comes back within two seconds.
+
+    On a thread, since a busy machine may take longer over it: threads wait for the processor, and ended processes for the system.
+    Blender goes on then, and may end: what is durable stays so, children die with it, and the next start finds the rest.
+    """
+    global _app, _closing, _follower, _opening, _owner, _worker, _applied, _asked_for  # noqa: PLW0603
     opening, _opening = _opening, None
     worker, _worker = _worker, None
     app, _app = _app, None
     follower, _follower = _follower, None
-    _applied = _asked_for = None
+    _applied, _asked_for, _owner = None, None, ""
     _freezer.thaw()
     deadline = time.monotonic() + _CLOSE
     if opening is not None and (opened := opening.abandon()) is not None:
@@ -159,11 +166,25 @@ def stop() -> None:
     if follower is not None:
         follower.close()
     if app is not None:
-        app.close(_CLOSE)
+        _closing = threading.Thread(target=_close, args=(app,), name="motion-queue-close", daemon=True)
+        _closing.start()
+        _closing.join(_CLOSE)
+        if _closing.is_alive():
+            _log.warning("The queue is not closed after %.1f s; it goes on closing", _CLOSE)
+        else:
+            _closing = None
     if opening is not None:
         opening.wait(max(0.1, deadline - time.monotonic()))
     if worker is not None and not worker.close(max(0.1, deadline - time.monotonic())):
         _log.warning("Files were still being prepared when the queue was closed")
+
+
+def _close(app: App) -> None:
+    try:
+        app.close(_CLOSE_POLITE)
+    except Exception:
+        # There is nobody left to tell; its folder's lock goes with the process.
+        _log.exception("The queue could not be closed")
 
 
 def restart() -> None:
@@ -375,7 +396,7 @@ def _open(previous: App | None) -> None:
     from .opening import Opening  # noqa: PLC0415 (as above)
 
     _applied, on_start = _settings()
-    _opening = Opening(_applied, on_start, previous)
+    _opening = Opening(_applied, on_start, previous, after=_closing)
 
 
 def _take_opened() -> None:
