@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MOTION = "motion.bvh"
+_STOP = 0.2  # seconds that the session's end waits for all of them
 SLICE = 0.003  # seconds of curves at a time
 _SOON, _LATER = 0.02, 0.2  # seconds to the next slice; to the next look while a child computes or Blender renders
 
@@ -168,9 +169,12 @@ class Application:
         return not self._thread.is_alive()
 
     def stop(self) -> None:
-        """The session ends: let the child go, wait for the thread a moment."""
+        """The session ends: let the child go."""
         self._context.stop(StopReason.SHUTDOWN)
-        self._thread.join(1.0)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread a moment."""
+        self._thread.join(max(0.0, timeout))
 
     def _fit(self) -> None:
         """On a thread of its own, without Blender: wait for the child and make arrays of what it computed."""
@@ -278,7 +282,7 @@ class Application:
         self.action = action.name
         pushed = time.perf_counter()
         self.seconds["assign"] = pushed - began
-        _push_undo(f"Apply {self.label}"[:63], target)
+        _push_undo(f"Apply {self.label}"[:63])
         self.seconds["undo"] = time.perf_counter() - pushed
         self.phase, self.message = Phase.DONE, f"{self.action} is on {target.name}, frames {first} to {last}"
         _log.info(
@@ -353,8 +357,11 @@ def file_opened() -> None:
 
 def stop() -> None:
     """The session ends: nothing half-built stays, no thread goes on."""
+    deadline = time.monotonic() + _STOP
     for application in _going:
         application.stop()
+    for application in _going:
+        application.join(deadline - time.monotonic())
     _going.clear()
     _ended.clear()
 
@@ -404,20 +411,22 @@ def _first_frame(scene: bpy.types.Scene, options: ApplyOptions, job: Job, rate: 
 
 
 def _root_turns(target: bpy.types.Object) -> dict[str, Any]:
-    """Bones without a parent whose location is not keyed in their own axes but in the armature's."""
+    """Of bones whose location is keyed in their parent's axes (or the armature's) instead of their own: the turn between them."""
     return {
-        bone.name: np.array(bone.matrix_local.to_3x3())
+        bone.name: np.array(
+            (bone.parent.matrix_local.inverted() @ bone.matrix_local if bone.parent else bone.matrix_local).to_3x3()
+        )
         for bone in target.data.bones
-        if not bone.use_local_location and bone.parent is None
+        if not bone.use_local_location
     }
 
 
-def _push_undo(message: str, target: bpy.types.Object) -> None:
-    """One undo step; in the window whose scene has the target, since a timer has none."""
-    windows = [*bpy.context.window_manager.windows]
-    if not windows or bpy.context.window is not None:
-        bpy.ops.ed.undo_push(message=message)
-        return
-    window = next((w for w in windows if target.name in w.scene.objects), windows[0])
-    with bpy.context.temp_override(window=window):
-        bpy.ops.ed.undo_push(message=message)
+def _push_undo(message: str) -> None:
+    """One undo step.
+
+    A timer has no window, and none is made up by `temp_override`: an operator lets go of Python's lock, and under an override
+    Blender looks into that without taking it again where the Python is 3.11 (Blender 4.2 to 5.0). With the queue's threads at
+    work that ends in a segmentation fault. None is needed either: `blocking_mode` has seen to it that no window is in a mode
+    whose undo steps hold less than the whole file.
+    """
+    bpy.ops.ed.undo_push(message=message)

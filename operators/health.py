@@ -12,10 +12,13 @@ from pathlib import Path
 
 from ..app import App
 from ..backends import process_tree
+from ..backends.published import check
 from ..queue.contract import Health
+from .opening import with_models
 
 _TITLES = {
     "generate_motion": "Motion model",
+    "published_model": "Published motion models",
     "read_clip": "Clips",
     "read": "Clips",
     "retarget": "Blender for retargeting",
@@ -32,6 +35,7 @@ def examine(app: App, *, torch_python: str, online: bool) -> dict[str, Health]:
     found = {"Queue folder": _folder(app.folder.path)}
     for name, health in app.engine.check_backends().items():
         found[_TITLES.get(name, name.replace("_", " ").capitalize())] = health
+    found |= _published(app)
     if torch_python:
         found["Python with torch"] = _torch(torch_python)
     measured = process_tree.can_measure()
@@ -41,6 +45,20 @@ def examine(app: App, *, torch_python: str, online: bool) -> dict[str, Health]:
     found["Network"] = Health(
         True, "may be used" if online else "is switched off in Blender's preferences; nothing here needs it"
     )
+    return found
+
+
+def _published(app: App) -> dict[str, Health]:
+    """The models that the user's file names, read anew: it may have been changed since."""
+    settings, problem = with_models(app.settings)
+    if problem:
+        return {"Published motion models": Health(False, problem)}
+    if settings.published != app.settings.published:
+        app.configure(settings)
+    found = {}
+    for model in settings.published:
+        lacks = " ".join(error.message for error in check.problems(model))
+        found[model.which.label] = Health(not lacks, f"{lacks or 'All its files are there.'} Licence: {model.which.licence}.")
     return found
 
 

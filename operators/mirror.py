@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`Scene.motion_queue`: written when a file is saved, read when one is opened, so that a .blend carries its jobs with it.
+"""`Scene.motion_queue`: written when a job's state changes and when the file is saved, read when one is opened, so that a .blend
+carries its jobs with it.
 
 The queue's journal is the truth and wins wherever both are there. What a file brings that this queue has never had is offered: a
 person resumes or discards it. Undo, loading and appending change the copy at most, never the queue.
@@ -23,6 +24,7 @@ from ..persistence.mirror import CarriedJob
 from ..queue.errors import MotionQueueError
 from . import carrying, scene_files, session
 from .carrying import Resumable, TakenUp
+from .composing import Composed, Composer, OpenFile
 
 if TYPE_CHECKING:
     from bpy.types import Context
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 NAME = "motion_queue"
+_EVERY = 1.0  # seconds between two looks at what has changed
 SENT = "carried"  # a folder in the store, for rigs that are taken from the open file
 
 
@@ -40,7 +43,7 @@ class MOTION_QUEUE_PG_mirror(bpy.types.PropertyGroup):  # noqa: N801
     """The jobs of this file, as it carries them."""
 
     data: bpy.props.StringProperty(  # type: ignore[valid-type]
-        name="Jobs", description="Unfinished and last finished jobs of this file, written when it is saved"
+        name="Jobs", description="Unfinished and last finished jobs of this file, kept up to date by the queue"
     )
 
 
@@ -67,9 +70,13 @@ class _File:
         self.own: set[str] = set()  # its jobs that are in this queue's journal
         self.offer = Offer()
         self.kept: dict[str, str] = {}  # scene → what it carries and this version cannot read
+        self.mirrored: tuple[object, ...] = ()  # of what it carries already; empty: look again
+        self.mirrored_at = 0.0  # on the monotonic clock
+        self.composing = False  # on the worker
 
 
 _file = _File()
+_composer = Composer()
 
 
 def offer() -> Offer:
@@ -82,11 +89,7 @@ def look(app: App) -> Offer:
     if _file.read:
         return _file.offer
     _file.read = True
-    try:
-        owner = mirror.identity(session.state_dir())
-    except OSError as error:
-        owner = ""
-        _log.warning("This installation has no name of its own: %s", error)
+    owner = session.owner()
     jobs: dict[str, CarriedJob] = {}
     left_out, problems = 0, []
     for scene, text in (_texts() if _file.texts is None else _file.texts).items():
@@ -132,24 +135,60 @@ def discard(jobs: Sequence[CarriedJob] | None = None) -> int:
 def write(app: App, path: str = "") -> None:
     """Write this file's jobs into its scenes, as they are now. `path`: where the file is saved, if not where it was."""
     look(app)  # what is there and not yet read must not be lost
-    try:
-        owner = mirror.identity(session.state_dir())
-    except OSError as error:
-        _log.warning("The file does not carry its jobs: this installation has no name of its own (%s)", error)
-        return
-    blend = path or bpy.data.filepath
-    jobs = [mirror.carry(job, owner=owner, blend=blend) for job in _own_jobs(app)]
-    jobs += [*_file.offer.jobs, *_file.offer.finished]
-    scenes = [scene for scene in bpy.data.scenes if scene.library is None]
-    names = {scene.name for scene in scenes}
-    for index, scene in enumerate(scenes):
-        if scene.name in _file.kept:
-            continue
-        # What belongs to no scene any more goes with the first one.
-        mine = [job for job in jobs if job.scene == scene.name or (index == 0 and job.scene not in names)]
-        text = mirror.encode(mine) if mine else ""
-        if text != _text(scene):
+    if (file := _open_file(path)) is not None:
+        _put(_composer.compose(app.engine, session.follower().jobs.rows(), file), file)
+
+
+def _open_file(path: str = "") -> OpenFile | None:
+    """As plain values. None where this installation has no name: then its jobs could not be told from another one's."""
+    if not (owner := session.owner()):
+        return None
+    blend = bpy.data.filepath
+    return OpenFile(
+        owner=owner,
+        blend=blend,
+        path=path or blend,
+        opened_at=_file.opened_at,
+        scenes=tuple(scene.name for scene in bpy.data.scenes if scene.library is None and scene.name not in _file.kept),
+        own=frozenset(_file.own),
+        offered=(*_file.offer.jobs, *_file.offer.finished),
+    )
+
+
+def _put(composed: Composed, file: OpenFile) -> None:
+    """Give the scenes their texts. Writing such a property makes no undo step, and does not mark the file as changed."""
+    _file.own -= file.own - composed.own  # they were cleared
+    _file.own |= composed.own
+    for name, text in composed.texts.items():
+        scene: Any = bpy.data.scenes.get(name)
+        if scene is not None and scene.library is None and text != _text(scene):
             getattr(scene, NAME).data = text
+
+
+def _keep_up(app: App, follower: Follower) -> None:
+    """Write what has changed since, once a second at most; the texts are made on the interface's worker."""
+    now = time.monotonic()
+    if _file.composing or now - _file.mirrored_at < _EVERY:
+        return
+    if bpy.app.is_job_running("RENDER"):
+        return  # a render reads the scenes from its own thread
+    file = _open_file()
+    state = (follower.jobs.settled, file)
+    if file is None or state == _file.mirrored:
+        return
+    opened = _file
+    rows = tuple(follower.jobs.rows())
+
+    def done(composed: Composed | None, error: MotionQueueError | None) -> None:
+        opened.composing = False
+        if error is not None:
+            _log.error("The file's jobs could not be gathered for it: %s", error)
+        elif composed is not None and opened is _file:
+            _put(composed, file)
+            opened.mirrored = (state[0], replace(file, own=frozenset(opened.own)))
+
+    opened.composing, opened.mirrored_at = True, now
+    session.worker().run(lambda: _composer.compose(app.engine, rows, file), done)
 
 
 def _offer(found: Offer) -> Offer:
@@ -157,23 +196,6 @@ def _offer(found: Offer) -> Offer:
     _file.offer = found
     carried_panel.offer(tuple(job.label or job.id for job in found.jobs))
     return found
-
-
-def _own_jobs(app: App) -> list[Any]:
-    """The engine's jobs of this file: unfinished ones in their order, then finished ones."""
-    blend = bpy.data.filepath
-    for row in session.follower().jobs.rows():
-        # A file that was never saved has no name to know its jobs by, only the time since it is open.
-        if row.blend == blend if blend else (not row.blend and row.created_at >= _file.opened_at):
-            _file.own.add(row.id)
-    jobs = []
-    for job_id in _file.own:
-        try:
-            jobs.append(app.engine.get(job_id))
-        except MotionQueueError as error:
-            if error.code != "no_such_job":
-                raise
-    return sorted(jobs, key=lambda job: (job.finished, -job.priority, job.position, job.created_at))
 
 
 def _known(app: App, job_id: str) -> bool:
@@ -284,10 +306,11 @@ def _told(result: TakenUp | None, error: MotionQueueError | None) -> None:
 
 
 def _ticker(app: App, follower: Follower) -> bool:
-    """Read the open file as soon as there is a queue to compare it with."""
+    """Read the open file as soon as there is a queue to compare it with; from then on, keep what it carries up to date."""
     from ..panels.snapshot import Severity  # noqa: PLC0415 (as above)
 
     if _file.read:
+        _keep_up(app, follower)
         return False
     found = look(app)
     if found.problem:
@@ -317,6 +340,12 @@ def _saving(*arguments: Any) -> None:
 
 
 @persistent  # type: ignore[untyped-decorator]
+def _undone(*_: Any) -> None:
+    """Undo brings scenes back as they were, with the jobs of that time."""
+    _file.mirrored = ()
+
+
+@persistent  # type: ignore[untyped-decorator]
 def _opened(*_: Any) -> None:
     global _file  # noqa: PLW0603 (there is one open file)
     _file = _File()
@@ -324,6 +353,7 @@ def _opened(*_: Any) -> None:
     _file.texts = _texts()  # before scenes of other files can be appended
 
 
+_HANDLERS = (("save_pre", _saving), ("load_post", _opened), ("undo_post", _undone), ("redo_post", _undone))
 CLASSES = (MOTION_QUEUE_PG_mirror, MOTION_QUEUE_OT_resume_carried, MOTION_QUEUE_OT_discard_carried)
 
 
@@ -333,15 +363,16 @@ def register() -> None:
     setattr(bpy.types.Scene, NAME, bpy.props.PointerProperty(type=MOTION_QUEUE_PG_mirror))
     _file = _File()  # while Blender starts, its data is out of reach
     _offer(Offer())
-    bpy.app.handlers.save_pre.append(_saving)
-    bpy.app.handlers.load_post.append(_opened)
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
     session.add_ticker(_ticker)
 
 
 def unregister() -> None:
     """The files keep what they carry."""
     session.remove_ticker(_ticker)
-    for handlers, handler in ((bpy.app.handlers.save_pre, _saving), (bpy.app.handlers.load_post, _opened)):
+    for name, handler in _HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
         if handler in handlers:
             handlers.remove(handler)
     if hasattr(bpy.types.Scene, NAME):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Notifications of the desktop, by what each system brings along. Called on a thread; touches no bpy.
 
-Windows and macOS have not been run by anybody yet.
+On Windows there is none, which the preferences say: what it brings along shows notifications of installed programs only. macOS
+has not been run by anybody yet.
 """
 
 from __future__ import annotations

@@ -8,12 +8,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..app import HOLD_AT_START, App, Settings
+from ..backends.published.model import models_of
 from ..panels.choices import OnStart
 from ..panels.follower import Follower
-from ..panels.snapshot import Recovery
+from ..panels.snapshot import Recovery, Severity
+from ..persistence import models_file
+from ..persistence.mirror import identity
 from ..queue.contract import JobState
 from ..queue.errors import MotionQueueError
 from ..queue.states import WAITING
@@ -21,6 +24,7 @@ from .submission import SENT
 
 _log = logging.getLogger(__name__)
 
+_CLOSING = 20.0  # seconds that an engine before this one gets to give its folder back; after that, another folder is taken
 _SENT_KEPT = 30 * 86_400.0  # seconds
 
 
@@ -28,17 +32,26 @@ _SENT_KEPT = 30 * 86_400.0  # seconds
 class Opened:
     app: App
     follower: Follower
+    owner: str = ""  # the name of this installation, for files that carry its jobs; empty: it has none
 
 
 class Opening:
     """Under way from the moment it is made. `result` and `error` are None until it is `over`."""
 
-    def __init__(self, settings: Settings, on_start: OnStart, previous: App | None = None) -> None:
-        """`previous` is closed first: an engine in another folder."""
+    def __init__(
+        self,
+        settings: Settings,
+        on_start: OnStart,
+        previous: App | None = None,
+        *,
+        after: threading.Thread | None = None,
+    ) -> None:
+        """`previous` is closed first: an engine in another folder. `after` ends first: it closes one in the same folder."""
         self.error: MotionQueueError | None = None
         self._settings = settings
         self._on_start = on_start
         self._previous = previous
+        self._after = after
         self._lock = threading.Lock()
         self._result: Opened | None = None
         self._abandoned = False
@@ -67,6 +80,8 @@ class Opening:
 
     def _run(self) -> None:
         try:
+            if self._after is not None:
+                self._after.join(_CLOSING)
             if self._previous is not None:
                 self._previous.close()
             opened = self._open()
@@ -86,15 +101,26 @@ class Opening:
         opened.app.close()
 
     def _open(self) -> Opened:
-        app = App.claim(self._settings)
+        settings, problem = with_models(self._settings)
+        app = App.claim(settings)
         try:
             follower = Follower(app)
+            if problem:
+                follower.notify(Severity.WARNING, problem)
             follower.recovery = self._recover(app, follower)
             forget_sent(app)
+            owner = self._owner()
         except BaseException:
             app.close()
             raise
-        return Opened(app, follower)
+        return Opened(app, follower, owner)
+
+    def _owner(self) -> str:
+        try:
+            return identity(self._settings.state_dir)
+        except OSError as error:
+            _log.warning("This installation has no name of its own, so no file carries its jobs: %s", error)
+            return ""
 
     def _recover(self, app: App, follower: Follower) -> Recovery | None:
         left = [row for row in follower.jobs.rows() if not row.over]
@@ -110,6 +136,19 @@ class Opening:
                 leave(app, row.id)
             app.engine.release(HOLD_AT_START)
         return recovery if left or notes else None
+
+
+def with_models(settings: Settings) -> tuple[Settings, str]:
+    """The settings with the published models that the user's file names, and why there are none where it cannot be used.
+
+    Reads a file: not for the main thread.
+    """
+    path = models_file.resolve()
+    try:
+        return replace(settings, published=models_of(models_file.read(path), str(path))), ""
+    except MotionQueueError as error:
+        _log.warning("%s", error)
+        return settings, error.message
 
 
 def leave(app: App, job_id: str) -> None:

@@ -11,11 +11,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .garbage import Freezer
 
 if TYPE_CHECKING:
     from ..app import App, Settings
@@ -34,19 +37,23 @@ BACKLOG = 0.02  # seconds to the next tick while events wait that did not fit in
 BUSY = 0.1  # while anything runs
 IDLE = 0.5
 BUDGET = 0.001  # seconds of one tick for the engine's events; showing them takes as long again
-_CLOSE = 2.0  # seconds that Blender waits for the engine at its end
+_CLOSE = 1.7  # seconds that Blender waits for the engine at its end, whatever it does
+_CLOSE_POLITE = 1.0  # of those, for steps and children to stop by themselves
 
 Ticker = Callable[["App", "Follower"], bool]
 
 _app: App | None = None
 _follower: Follower | None = None
 _opening: Opening | None = None
+_closing: threading.Thread | None = None  # an engine that is being closed and was not waited for any longer
 _worker: Worker | None = None
+_owner = ""  # the name of this installation
 _applied: Settings | None = None  # what the engine runs with
 _asked_for: Settings | None = None  # what it is being given
 _shown = False  # classes, handlers and timer are registered
 _problem = ""
 _tickers: list[Ticker] = []
+_freezer = Freezer()
 _published_at = 0.0
 _publish_soon = False
 
@@ -139,13 +146,18 @@ def start_soon() -> None:
 
 
 def stop() -> None:
-    """Close the engine, when there is one."""
-    global _app, _follower, _opening, _worker, _applied, _asked_for  # noqa: PLW0603
+    """Close the engine, when there is one; comes back within two seconds.
+
+    On a thread, since a busy machine may take longer over it: threads wait for the processor, and ended processes for the system.
+    Blender goes on then, and may end: what is durable stays so, children die with it, and the next start finds the rest.
+    """
+    global _app, _closing, _follower, _opening, _owner, _worker, _applied, _asked_for  # noqa: PLW0603
     opening, _opening = _opening, None
     worker, _worker = _worker, None
     app, _app = _app, None
     follower, _follower = _follower, None
-    _applied = _asked_for = None
+    _applied, _asked_for, _owner = None, None, ""
+    _freezer.thaw()
     deadline = time.monotonic() + _CLOSE
     if opening is not None and (opened := opening.abandon()) is not None:
         app, follower = opened.app, opened.follower
@@ -154,11 +166,25 @@ def stop() -> None:
     if follower is not None:
         follower.close()
     if app is not None:
-        app.close(_CLOSE)
+        _closing = threading.Thread(target=_close, args=(app,), name="motion-queue-close", daemon=True)
+        _closing.start()
+        _closing.join(_CLOSE)
+        if _closing.is_alive():
+            _log.warning("The queue is not closed after %.1f s; it goes on closing", _CLOSE)
+        else:
+            _closing = None
     if opening is not None:
         opening.wait(max(0.1, deadline - time.monotonic()))
     if worker is not None and not worker.close(max(0.1, deadline - time.monotonic())):
         _log.warning("Files were still being prepared when the queue was closed")
+
+
+def _close(app: App) -> None:
+    try:
+        app.close(_CLOSE_POLITE)
+    except Exception:
+        # There is nobody left to tell; its folder's lock goes with the process.
+        _log.exception("The queue could not be closed")
 
 
 def restart() -> None:
@@ -198,6 +224,11 @@ def worker() -> Worker:
     app()
     assert _worker is not None  # it lives longer than the engine
     return _worker
+
+
+def owner() -> str:
+    """The name of this installation, by which files know whose jobs they carry; empty where it has none."""
+    return _owner
 
 
 def why_not() -> str:
@@ -292,9 +323,11 @@ def preferences_changed() -> None:
     if _applied is not None and settings.state_dir != _applied.state_dir:
         restart()
         return
+    from .opening import with_models  # noqa: PLC0415 (as above)
+
     app_now = _app
     _asked_for = settings
-    _worker.run(lambda: app_now.configure(settings), lambda _, error: _configured(settings, error))
+    _worker.run(lambda: app_now.configure(with_models(settings)[0]), lambda _, error: _configured(settings, error))
     wake()
 
 
@@ -329,6 +362,8 @@ def _tick() -> float:
     if _publish_soon or time.monotonic() - _published_at >= BUSY * 0.9:
         now = publish()
         counts = now.counts
+        if not more:
+            _freezer.look(counts.total)
         busy = busy or counts.running + counts.stopping > 0 or (counts.waiting > 0 and not now.held)
         _tell(_follower)
     return BACKLOG if more else BUSY if busy else IDLE
@@ -336,7 +371,7 @@ def _tick() -> float:
 
 def _tell(follower: Follower) -> None:
     from ..panels import preferences, status_bar  # noqa: PLC0415 (as above)
-    from ..panels.choices import Notify  # noqa: PLC0415
+    from ..panels.choices import HAS_NOTIFICATIONS, Notify  # noqa: PLC0415
     from . import notification  # noqa: PLC0415
 
     fresh = follower.take_fresh()
@@ -346,7 +381,7 @@ def _tell(follower: Follower) -> None:
     if notify is not Notify.NONE:
         status_bar.say(fresh[-1].text)
     loud = [notice for notice in fresh if notice.loud]
-    if notify is Notify.SYSTEM and loud and _worker is not None:
+    if notify is Notify.SYSTEM and HAS_NOTIFICATIONS and loud and _worker is not None:
         text = loud[-1].text if len(loud) == 1 else f"{loud[-1].text} ({len(loud) - 1} more)"
         _worker.run(lambda: notification.send(text), _notified)
 
@@ -361,11 +396,11 @@ def _open(previous: App | None) -> None:
     from .opening import Opening  # noqa: PLC0415 (as above)
 
     _applied, on_start = _settings()
-    _opening = Opening(_applied, on_start, previous)
+    _opening = Opening(_applied, on_start, previous, after=_closing)
 
 
 def _take_opened() -> None:
-    global _app, _follower, _opening, _problem  # noqa: PLW0603
+    global _app, _follower, _opening, _owner, _problem  # noqa: PLW0603
     if _opening is None:
         return
     opening, _opening = _opening, None
@@ -373,7 +408,7 @@ def _take_opened() -> None:
         _problem = str(opening.error)
         return
     if (opened := opening.result) is not None:
-        _app, _follower, _problem = opened.app, opened.follower, ""
+        _app, _follower, _owner, _problem = opened.app, opened.follower, opened.owner, ""
         preferences_changed()
 
 

@@ -141,6 +141,8 @@ def _spec(app: App, plan: Plan, shot: _Shot, batch: str, taken: dict[str, list[s
     if shot.prompt:
         seconds = checks.motion_seconds(draft)
         options |= {"seconds": seconds, "seed": draft.seed, "variation": shot.take - 1}
+        if draft.model is not None:
+            options["model"] = str(draft.model)
     elif span is not None:
         options["frame_start"], options["frame_end"] = max(1, span[0]), max(1, span[1])
     options = {key: value for key, value in options.items() if value not in (None, "")}

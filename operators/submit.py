@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..panels import checks, facts
+from ..panels import checks, facts, shot
 from ..panels.checks import Character, Draft, Length, Source
 from ..panels.snapshot import Severity
 from ..queue.errors import MotionQueueError
@@ -29,8 +29,8 @@ class _Submitting:
     """What both operators share."""
 
     @classmethod
-    def poll(cls, _context: Context) -> bool:
-        if reason := session.why_not():
+    def poll(cls, context: Context) -> bool:
+        if reason := session.why_not() or shot.reasons(context):
             cls.poll_message_set(reason)
             return False
         return True

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from ..backends.deliver import folder_name
 from ..backends.generate import options as motion_options
+from ..backends.published import model as published
+from ..backends.published.model import Which
 from ..queue.errors import MotionQueueError
 
 MOST_LINES = 10_000  # of a shot list, and clips of a folder
@@ -72,6 +74,7 @@ class Facts:
     preview: tuple[int, int] | None = None  # None: switched off
     unbaked: tuple[str, ...] = ()  # simulations in the scene whose cache is not on disk
     text: str | None = None  # the shot list's content; None: there is no such text
+    models: tuple[Which, ...] = ()  # published models that are set on this machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ class Draft:
 
     source: Source = Source.PROMPT
     prompt: str = ""
+    model: Which | None = None  # a published one; None: the built-in model
     clip: str = ""
     folder: str = ""
     text: str = ""  # name of the text datablock
@@ -105,6 +109,7 @@ class Problem:
 
     field: str
     message: str
+    missing: bool = False  # something is not filled in yet, which is no mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +123,47 @@ class Line:
 
 def problems(draft: Draft) -> tuple[Problem, ...]:
     """All that keeps the shot from being queued and can be seen without the disk, most important first. Quick."""
-    found = [*_of_source(draft), *_of_character(draft), *_of_length(draft), *_of_render(draft), *_of_output(draft)]
+    found = [
+        *_of_source(draft),
+        *_of_model(draft),
+        *_of_character(draft),
+        *_of_length(draft),
+        *_of_render(draft),
+        *_of_output(draft),
+    ]
     return tuple(found)
 
 
 def _of_source(draft: Draft) -> Iterable[Problem]:
     if draft.source is Source.PROMPT:
-        if problem := prompt_problem(draft.prompt, _asked_seconds(draft)):
-            yield Problem("prompt", problem)
+        if problem := prompt_problem(draft.prompt, _asked_seconds(draft), draft.model):
+            yield Problem("prompt", problem, missing=not draft.prompt.strip())
     elif draft.source is Source.CLIP:
         if not draft.clip:
-            yield Problem("clip", "Choose a BVH file.")
+            yield Problem("clip", "Choose a BVH file.", missing=True)
         elif not draft.clip.lower().endswith(CLIP_SUFFIX):
             yield Problem("clip", f"{Path(draft.clip).name} is no BVH file.")
         elif not is_whole(draft.clip):
             yield Problem("clip", "A path that begins with // needs a saved file. Save the .blend first.")
     elif draft.source is Source.FOLDER:
         if not draft.folder:
-            yield Problem("folder", "Choose a folder with BVH files.")
+            yield Problem("folder", "Choose a folder with BVH files.", missing=True)
         elif not is_whole(draft.folder):
             yield Problem("folder", "A path that begins with // needs a saved file. Save the .blend first.")
     elif draft.facts.text is None:
-        yield Problem("text", "Choose a text with one prompt or clip a line." if not draft.text else "That text is gone.")
+        said = "Choose a text with one prompt or clip a line." if not draft.text else "That text is gone."
+        yield Problem("text", said, missing=not draft.text)
     else:
         yield from _of_list(draft)
+
+
+def _of_model(draft: Draft) -> Iterable[Problem]:
+    if draft.model is not None and draft.source in (Source.PROMPT, Source.LIST) and draft.model not in draft.facts.models:
+        yield Problem(
+            "model",
+            f"{draft.model.label} is not set up on this machine. `mq.py models set {draft.model}` says where it is; "
+            "the preferences show how it stands.",
+        )
 
 
 def _of_list(draft: Draft) -> Iterable[Problem]:
@@ -155,15 +177,20 @@ def _of_list(draft: Draft) -> Iterable[Problem]:
     if wrong:
         yield Problem("text", f"Line {wrong[0].number}: a relative path needs a saved file. Save the .blend first.")
     seconds = _asked_seconds(draft)
-    bad = ((line, said) for line in lines if line.prompt and (said := prompt_problem(line.prompt, seconds)))
+    bad = ((line, said) for line in lines if line.prompt and (said := prompt_problem(line.prompt, seconds, draft.model)))
     if (first := next(bad, None)) is not None:
         yield Problem("text", f"Line {first[0].number}: {first[1]}")
 
 
-def prompt_problem(prompt: str, seconds: float | None) -> str:
+def prompt_problem(prompt: str, seconds: float | None, model: Which | None = None) -> str:
     """Why the model can do nothing with a prompt; empty when it can. Milliseconds."""
     if not prompt.strip():
         return "Say what the character does."
+    if model is not None:
+        # It gets the words as they are: nobody can say beforehand which of them it understands.
+        asked = {"prompt": prompt} if seconds is None else {"prompt": prompt, "seconds": seconds}
+        wrong = published.validate(asked, model)
+        return "; ".join(f"{name} {why}" for name, why in wrong.items()).capitalize() + "." if wrong else ""
     key = (prompt, seconds)
     if key not in _known_prompts:
         if len(_known_prompts) >= _MOST_KNOWN:
@@ -204,7 +231,7 @@ def prompt_note(prompt: str) -> str:
 def _of_character(draft: Draft) -> Iterable[Problem]:
     if draft.character is Character.FILE:
         if not draft.character_file:
-            yield Problem("character_file", "Choose a character file.")
+            yield Problem("character_file", "Choose a character file.", missing=True)
         elif not draft.character_file.lower().endswith(CHARACTER_SUFFIXES):
             yield Problem("character_file", f"A character is one of {', '.join(CHARACTER_SUFFIXES)}.")
         elif not is_whole(draft.character_file):
@@ -214,7 +241,7 @@ def _of_character(draft: Draft) -> Iterable[Problem]:
         return
     armature = draft.facts.armature
     if armature is None:
-        yield Problem("character", "No armature is selected. Select one, or take the built-in character.")
+        yield Problem("character", "No armature is selected. Select one, or take the built-in character.", missing=True)
     elif armature.missing:
         yield Problem("character", f"{armature.name} comes from a library file that is missing.")
     elif not armature.bones:
@@ -230,8 +257,10 @@ def _of_length(draft: Draft) -> Iterable[Problem]:
     span = frame_range(draft)
     if span is not None and draft.source in (Source.PROMPT, Source.LIST):
         seconds = (span[1] - span[0] + 1) / draft.facts.fps
-        if not motion_options.MIN_SECONDS <= seconds <= motion_options.MAX_SECONDS:
-            low, high = motion_options.MIN_SECONDS, motion_options.MAX_SECONDS
+        low, high = motion_options.MIN_SECONDS, motion_options.MAX_SECONDS
+        if draft.model is not None:
+            low, high = published.MIN_SECONDS, draft.model.max_seconds
+        if not low <= seconds <= high:
             yield Problem("length", f"The range is {seconds:.1f} s long; a prompt's motion has {low:g} to {high:g} s.")
 
 
@@ -261,7 +290,9 @@ def _of_output(draft: Draft) -> Iterable[Problem]:
             "output", f"{unknown[0]} is nothing that can be filled in: there are {{scene}}, {{shot}}, {{take}}, {{version}}."
         )
     elif draft.output.startswith("//") and not draft.facts.blend:
-        yield Problem("output", "The output lies beside the .blend, which was never saved. Save it, or give a whole path.")
+        yield Problem(
+            "output", "The output lies beside the .blend, which was never saved. Save it, or give a whole path.", missing=True
+        )
     elif not draft.output.startswith("//") and not Path(draft.output).is_absolute():
         yield Problem("output", "The output must begin with // or be a whole path.")
 

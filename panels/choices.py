@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,6 +28,7 @@ class Notify(StrEnum):
 
 
 LANES = ("cpu", "blender", "gpu", "network", "io")
+HAS_NOTIFICATIONS = sys.platform in ("linux", "darwin")  # of the desktop, by what it brings along
 DEFAULT_OUTPUT = "//motion/{scene}/{shot}_{take}_v{version}"
 
 

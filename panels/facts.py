@@ -12,9 +12,11 @@ from typing import Any
 
 import bpy
 
+from ..backends.published.model import Which
 from ..queue.errors import MotionQueueError
-from . import compat, preferences, properties
+from . import compat, preferences, properties, snapshot
 from .checks import Armature, Character, Draft, Facts, Length, Source, beside
+from .properties import BUILT_IN
 
 _MOST_TEXT = 2_000_000  # characters of a shot list
 
@@ -29,6 +31,7 @@ def draft(context: Any, *, with_text: bool = True) -> Draft:
     return Draft(
         source=Source(shot.source),
         prompt=shot.prompt,
+        model=None if shot.model == BUILT_IN else Which[shot.model],
         clip=_whole(shot.clip, blend),
         folder=_whole(shot.folder, blend),
         text=shot.text,
@@ -68,6 +71,7 @@ def facts(context: Any, *, text: str = "") -> Facts:
         frames=(scene.frame_start, scene.frame_end),
         preview=(scene.frame_preview_start, scene.frame_preview_end) if scene.use_preview_range else None,
         unbaked=(),
+        models=snapshot.current().models,
         text=_text(text),
     )
 

@@ -134,6 +134,7 @@ class Follower:
             notices=tuple(reversed(self._notices)),
             recovery=self.recovery,
             preparing=preparing,
+            models=tuple(model.which for model in self.app.settings.published),
             revision=self.jobs.revision + self._extra,
         )
 

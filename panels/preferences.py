@@ -12,8 +12,9 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
+from ..backends.published.model import Which
 from . import snapshot, words
-from .choices import DEFAULT_OUTPUT, LANES, Choices, Notify, OnStart, default_lanes
+from .choices import DEFAULT_OUTPUT, HAS_NOTIFICATIONS, LANES, Choices, Notify, OnStart, default_lanes
 
 PACKAGE = __package__.rpartition(".")[0]
 
@@ -123,7 +124,11 @@ class MotionQueuePreferences(bpy.types.AddonPreferences):
             items=(
                 (Notify.NONE, "None", "Only the list shows it"),
                 (Notify.BLENDER, "In Blender", "The status bar says it for some seconds"),
-                (Notify.SYSTEM, "System", "A notification of the desktop as well"),
+                (
+                    Notify.SYSTEM,
+                    "System",
+                    "A notification of the desktop as well. On Linux and macOS; Windows has none of it yet",
+                ),
             ),
             default=Notify.BLENDER,
         ),
@@ -184,6 +189,8 @@ class MotionQueuePreferences(bpy.types.AddonPreferences):
         column.prop(self, "on_start")
         column.prop(self, "finished_kept")
         column.prop(self, "notify")
+        if self.notify == Notify.SYSTEM and not HAS_NOTIFICATIONS:
+            column.label(text="There are none on this system: Blender's status bar tells you instead", icon="INFO")
         column.prop(self, "status_bar")
         column.prop(self, "apply_automatically")
 
@@ -195,15 +202,26 @@ class MotionQueuePreferences(bpy.types.AddonPreferences):
         column.prop(self, "log_level")
 
         now = snapshot.current()
+        layout.label(text="Published Motion Models")
+        box = layout.box().column(align=True)
+        for which in Which:
+            text = f"{which.label}: {'set up' if which in now.models else 'not set up'}. Licence: {which.licence}"
+            draw_wrapped(box, text, "CHECKMARK" if which in now.models else "BLANK1")
+        draw_wrapped(box, "“mq.py models set” says where they are; New Shot then offers them.", "INFO")
         row = layout.row()
         row.enabled = not now.testing
         row.operator("motion_queue.test_setup", icon="CHECKMARK", text="Testing …" if now.testing else "Test My Set-up")
         if now.health:
             box = layout.box().column(align=True)
             for name, health in now.health:
-                lines = words.wrapped(f"{name}: {words.clean(health.message) or 'works'}", _WIDTH)
-                for number, line in enumerate(lines):
-                    box.label(text=line, icon="BLANK1" if number else "CHECKMARK" if health.ok else "ERROR")
+                text = f"{name}: {words.clean(health.message) or 'works'}"
+                draw_wrapped(box, text, "CHECKMARK" if health.ok else "ERROR")
+
+
+def draw_wrapped(layout: Any, text: str, icon: str) -> None:
+    """A text over several lines, with an icon before the first."""
+    for number, line in enumerate(words.wrapped(text, _WIDTH)):
+        layout.label(text=line, icon="BLANK1" if number else icon)
 
 
 def read() -> Choices:

@@ -23,12 +23,14 @@ from bpy.props import (
 
 from ..backends.generate.options import MAX_SECONDS, MAX_SEED, MAX_VARIATIONS, MIN_SECONDS
 from ..backends.generate.prompt import MAX_CHARACTERS
+from ..backends.published.model import Which
 from ..queue.contract import JobState
 from . import snapshot
 from .checks import Character, Length, Source
 from .view import Filter, Group, Order, Row
 
 NAME = "motion_queue"  # on the window manager
+BUILT_IN = "BUILTIN"  # of the property `model`: none of the published ones
 _FEW = 64  # lines that are removed one by one; it takes longer the more there are
 
 STATES: dict[str, frozenset[JobState]] = {
@@ -181,6 +183,15 @@ class MOTION_QUEUE_PG_shot(bpy.types.PropertyGroup):  # noqa: N801
             name="Prompt",
             description="What the character does, in English: “a person walks forward and waves”",
             maxlen=MAX_CHARACTERS,
+            update=_shot_changed,
+        ),
+        "model": EnumProperty(
+            name="Model",
+            description="Which motion model makes the motion of a prompt",
+            items=(
+                (BUILT_IN, "Built-in", "The model that comes with the queue: quick, and free to use for anything"),
+                *((each.name, each.label, f"A published model. Licence: {each.licence}") for each in Which),
+            ),
             update=_shot_changed,
         ),
         "clip": StringProperty(name="Clip", description="A BVH file", subtype="FILE_PATH", maxlen=1000, update=_shot_changed),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LISTS_EVERY = 1.0  # seconds between two readings of a shot list while it is shown
 _MOST_PROBLEMS = 3
 
+BUTTON = "motion_queue_new_shot"  # in the context of the panel's button, whose poll says why it cannot be pressed
+_reasons: tuple[str, ...] = ()  # as they were drawn last
 _list: tuple[float, str, tuple[Problem, ...], int] = (0.0, "", (), 0)  # when, which text, its problems, its shots
 
 
@@ -41,7 +43,13 @@ class MOTION_QUEUE_PT_shot(bpy.types.Panel):  # noqa: N801
         draw_shot(self.layout, now, properties.interface().shot, facts.draft(context, with_text=False))
 
 
+def reasons(context: Any) -> str:
+    """Why the shot that is filled in cannot be queued, for the panel's button; empty for every other way to queue one."""
+    return "\n".join(_reasons) if hasattr(context, BUTTON) else ""
+
+
 def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
+    global _reasons  # noqa: PLW0603 (there is one new shot)
     found, shots = _problems(now, draft)
     layout.use_property_split = True
     layout.use_property_decorate = False
@@ -55,7 +63,7 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
     line("source")
     if draft.source is Source.PROMPT:
         line("prompt", text="", placeholder="A person walks forward and waves")
-        if "prompt" not in wrong and (note := checks.prompt_note(draft.prompt)):
+        if draft.model is None and "prompt" not in wrong and (note := checks.prompt_note(draft.prompt)):
             draw_lines(layout, note, "INFO", most=3)
     elif draft.source is Source.CLIP:
         line("clip")
@@ -68,6 +76,10 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
     if shots:
         layout.label(text=words.plural(shots, "shot"), icon="BLANK1")
 
+    if draft.source in (Source.PROMPT, Source.LIST) and (now.models or draft.model is not None):
+        line("model")
+        if draft.model is not None:
+            draw_lines(layout, f"Licence: {draft.model.licence}.", "INFO", most=3)
     line("name")
     line("character")
     if draft.character is Character.SELECTED:
@@ -94,11 +106,16 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
         if check is not None and check.place and check.draft.output == draft.output and "output" not in wrong:
             draw_lines(layout, check.place, "FILE_FOLDER", most=3)
 
-    for problem in found[:_MOST_PROBLEMS]:
+    _reasons = tuple(problem.message for problem in found)
+    for problem in [problem for problem in found if not problem.missing][:_MOST_PROBLEMS]:
         draw_lines(layout, problem.message, "ERROR", most=4)
+    # What is still empty is no mistake: one hint at a time says what comes next, and the button says the rest.
+    hint = next((problem for problem in found if problem.missing), None)
+    if hint is not None:
+        draw_lines(layout, hint.message, "INFO", most=4)
     row = layout.row()
     row.scale_y = 1.4
-    row.enabled = not found
+    row.context_pointer_set(BUTTON, shot)
     many = shots * (draft.takes if draft.source is not Source.FOLDER else 1) if shots else draft.takes
     several = many > 1 and draft.source is not Source.CLIP
     text = f"Queue {many:,} Shots" if several else "Queue Shot"

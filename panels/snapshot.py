@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ..backends.published.model import Which
 from ..queue.contract import Health
 from . import words
 from .checks import Draft, Problem
@@ -80,6 +81,7 @@ class Snapshot:
     health: tuple[tuple[str, Health], ...] = ()  # what the test of the set-up found
     testing: bool = False  # it is under way
     draft_check: DraftCheck | None = None
+    models: tuple[Which, ...] = ()  # published motion models that are set on this machine
     revision: int = 0  # differs where something that can be seen does
 
     @property

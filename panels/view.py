@@ -139,6 +139,7 @@ class JobList:
 
     def __init__(self) -> None:
         self.revision = 0  # rises with every change that can be seen
+        self.settled = 0  # rises with those of them that are more than progress
         self.resync = False  # events were lost: read everything anew, then `install`
         self._rows: dict[str, Row] = {}
         self._filter = Filter()
@@ -245,6 +246,7 @@ class JobList:
             if (new is None and old.revision > as_of) or (new is not None and old.revision > new.revision):
                 found[job_id] = old
         self._rows = found
+        self.settled += 1
         self._states = Counter(row.state for row in found.values())
         self._batches, self._batch_times = {}, {}
         for row in found.values():
@@ -309,6 +311,7 @@ class JobList:
     def _replace(self, old: Row | None, new: Row) -> None:
         self._rows[new.id] = new
         self.revision += 1
+        self.settled += 1
         if old is None or old.state is not new.state:
             if old is not None:
                 self._states[old.state] -= 1
@@ -327,6 +330,7 @@ class JobList:
         if row is None:
             return
         self.revision += 1
+        self.settled += 1
         self._states[row.state] -= 1
         self._match(row, -1)
         self._count_in_batch(row, -1)

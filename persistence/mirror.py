@@ -24,6 +24,7 @@ MAX_JOBS = 2_000
 MAX_DEPTH = 12
 FINISHED = 20  # of the finished jobs, the last ones
 IDENTITY = "identity"  # a file beside the state folders: which installation this is
+_SMALL = 160  # characters of the smallest entry: three ids and what tells them apart
 _MAX_TEXT = 4_096  # characters of a name, a path or a message
 _MAX_INPUTS = 16
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -138,18 +139,48 @@ def beside(path: str, blend: str) -> str:
 def encode(jobs: Iterable[CarriedJob]) -> str:
     """Unfinished jobs in their order as far as there is room, then the last finished ones; at most MAX_BYTES."""
     everything = list(jobs)
-    unfinished = [job for job in everything if not job.over]
     finished = sorted((job for job in everything if job.over), key=lambda job: -(job.completed_at or job.created_at))[:FINISHED]
     entries: list[str] = []
-    room = MAX_BYTES - 200  # for what stands around the entries
+    room = Room()
     left_out = 0
-    for job in (*unfinished, *finished):
-        entry = json.dumps(_to_json(job), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-        if len(entry) + 1 > room or len(entries) >= MAX_JOBS:
+    for job in (*(job for job in everything if not job.over), *finished):
+        text = entry(job)
+        if room.take(text):
+            entries.append(text)
+        else:
             left_out += not job.over
-            continue
-        entries.append(entry)
-        room -= len(entry) + 1
+    return assemble(entries, left_out)
+
+
+class Room:
+    """How much may still be carried: MAX_BYTES and MAX_JOBS for one file, however many scenes share them."""
+
+    def __init__(self) -> None:
+        self._bytes = MAX_BYTES - 200  # for what stands around the entries
+        self._jobs = MAX_JOBS
+
+    def take(self, entry: str) -> bool:
+        """Whether an entry has room; then it has less."""
+        size = len(entry) + 1
+        if size > self._bytes or not self._jobs:
+            return False
+        self._bytes -= size
+        self._jobs -= 1
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Hardly any entry is as small as what is left."""
+        return self._bytes < _SMALL or not self._jobs
+
+
+def entry(job: CarriedJob) -> str:
+    """One job, for `assemble`. ASCII."""
+    return json.dumps(_to_json(job), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+
+
+def assemble(entries: Iterable[str], left_out: int) -> str:
+    """What a scene carries. `left_out`: unfinished jobs for which there was no room."""
     return f'{{"motion_queue":{VERSION},"left_out":{left_out},"jobs":[{",".join(entries)}]}}'
 
 

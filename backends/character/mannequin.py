@@ -6,6 +6,7 @@ The shape comes from `shape`; this module knows how Blender wants it.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,9 +39,7 @@ def _armature(scene: bpy.types.Scene) -> bpy.types.Object:
     data.display_type = "STICK"
     found = bpy.data.objects.new(NAME, data)
     scene.collection.objects.link(found)
-    view_layer = scene.view_layers[0]
-    view_layer.objects.active = found
-    with bpy.context.temp_override(scene=scene, view_layer=view_layer, active_object=found, object=found):
+    with _active(scene, found):
         bpy.ops.object.mode_set(mode="EDIT")
         for joint in shape.joints():
             bone = data.edit_bones.new(joint.name)
@@ -49,6 +48,25 @@ def _armature(scene: bpy.types.Scene) -> bpy.types.Object:
                 bone.parent = data.edit_bones[joint.parent]
         bpy.ops.object.mode_set(mode="OBJECT")
     return found
+
+
+def _active(scene: bpy.types.Scene, target: bpy.types.Object) -> AbstractContextManager[object]:
+    """Make the object the one that operators act on.
+
+    An operator lets go of Python's lock, and under `temp_override` Blender then looks into the override without taking it again:
+    `PyC_IsInterpreterActive` means any thread's interpreter up to Python 3.11. With other Python threads at work that ends in a
+    segmentation fault (Blender 4.2 to 5.0). So nothing is overridden, but where there is no other way: in a timer of a window.
+    """
+    import bpy  # noqa: PLC0415
+
+    context = bpy.context
+    if context.scene == scene:
+        context.view_layer.objects.active = target
+        if getattr(context, "active_object", None) == target:
+            return nullcontext()
+    view_layer = scene.view_layers[0]
+    view_layer.objects.active = target
+    return context.temp_override(scene=scene, view_layer=view_layer, active_object=target, object=target)
 
 
 def _mesh(scene: bpy.types.Scene, armature: bpy.types.Object) -> bpy.types.Object:

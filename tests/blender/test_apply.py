@@ -146,6 +146,23 @@ def test_a_small_armature_with_another_up_axis_moves_in_its_own_units(armature: 
     np.testing.assert_allclose(_heads(armature, 50), wanted, atol=1e-3)
 
 
+def test_a_root_under_another_bone_goes_the_same_way_without_local_location(armature: Any, put: Apply) -> None:
+    bpy.ops.object.mode_set(mode="EDIT")
+    above = armature.data.edit_bones.new("Above")
+    above.head, above.tail, above.roll = (0.0, 0.0, 0.0), (0.3, 0.5, 0.2), 0.7
+    root = next(bone for bone in armature.data.edit_bones if bone.parent is None and bone != above)
+    name = root.name
+    root.parent = above
+    bpy.ops.object.mode_set(mode="OBJECT")
+    heads = []
+    for local in (True, False):
+        armature.data.bones[name].use_local_location = local
+        bpy.context.scene.frame_set(1)
+        put()
+        heads.append([_heads(armature, frame) for frame in (1, 9, 20)])
+    np.testing.assert_allclose(heads[0], heads[1], atol=0.01)
+
+
 def test_a_users_own_action_is_neither_changed_nor_lost(armature: Any, put: Apply) -> None:
     own = bpy.data.actions.new("mine")
     curves, _ = compat.action_curves(own, armature.name)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,57 @@ def test_on_another_machine_jobs_are_offered_and_resumed_with_their_settings(mac
     bpy.ops.wm.save_mainfile()
     assert inside() == [first, second], "they are this machine's now"
     assert not reopen(Path(bpy.data.filepath), there)
+
+
+def keep_up(app: App) -> None:
+    """As the timer does, until the file carries what there is."""
+    mirror._file.mirrored_at = 0.0
+    mirror._ticker(app, session.follower())
+    assert session.worker().wait(LIMIT)
+    session.worker().deliver()
+
+
+def test_a_state_that_changes_is_in_the_file_without_a_save_and_without_marking_it_as_changed(
+    machine: Machine, blend: Path
+) -> None:
+    app = machine.be("here")
+    save(blend)
+    mirror.look(app)
+    keep_up(app)
+    assert inside() == []
+    dirty = bpy.data.is_dirty
+    first, second = prompt(app), prompt(app)
+    keep_up(app)
+    assert inside() == [first, second]
+    app.engine.cancel(first)
+    session.changed([first])
+    keep_up(app)
+    states = {job.id: str(job.state) for job in carried.decode(bpy.data.scenes["Scene"].motion_queue.data).jobs}
+    assert states == {first: "cancelled", second: "queued"}
+    assert bpy.data.is_dirty is dirty
+    text = bpy.data.scenes["Scene"].motion_queue.data
+    bpy.data.scenes["Scene"].motion_queue.data = "what an undo brought back"
+    keep_up(app)
+    assert bpy.data.scenes["Scene"].motion_queue.data != text, "nothing has changed: it is not looked at"
+    mirror._undone()
+    keep_up(app)
+    assert bpy.data.scenes["Scene"].motion_queue.data == text
+
+
+def test_thousands_of_jobs_have_room_for_some_and_the_others_are_counted(machine: Machine, blend: Path) -> None:
+    app = machine.be("here")
+    save(blend)
+    spec = app.prompt_job(PROMPT, {"seconds": 2.0}, source={"blend": str(blend), "scene": "Scene"})
+    app.engine.submit_many([replace(spec, id="") for _ in range(1_500)])
+    jobs = app.engine.order(limit=1_500)
+    session.changed(jobs)
+    keep_up(app)
+    keep_up(app)
+    text = bpy.data.scenes["Scene"].motion_queue.data
+    read = carried.decode(text)
+    assert len(text) <= carried.MAX_BYTES and 0 < len(read.jobs) < 1_500
+    assert [job.id for job in read.jobs] == list(jobs[: len(read.jobs)]), "the next ones"
+    assert read.left_out == 1_500 - len(read.jobs)
 
 
 def test_discarded_jobs_are_gone_once_the_file_is_saved(machine: Machine, blend: Path) -> None:

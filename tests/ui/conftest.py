@@ -83,9 +83,12 @@ class Interface:
 
 
 def our_threads() -> list[str]:
-    """Threads besides the main one, once those are gone that only wait for a killed process to be taken down."""
+    """Threads besides the main one, once those are gone that only end something: a killed process that the system takes down, or
+    an engine that opens or closes, for which Blender waits two seconds at most."""
     for thread in threading.enumerate():
-        if thread is not threading.main_thread() and thread.name.startswith(("blender-", "python-")):
+        if thread is not threading.main_thread() and thread.name.startswith(
+            ("blender-", "python-", "motion-queue-open", "motion-queue-close")
+        ):
             thread.join(LIMIT)
     return [t.name for t in threading.enumerate() if t is not threading.main_thread()]
 
@@ -102,6 +105,8 @@ def preferences() -> Iterator[Any]:
     """Blender's preferences of the package, as an add-on that is switched on has them. Call it once the classes are there."""
     import bpy  # noqa: PLC0415 (tests without Blender pass by)
 
+    # Before the add-on is there, since it frees all preferences; the file of the test before carries that one's jobs.
+    bpy.ops.wm.read_factory_settings(use_empty=True)
     addons: Any = cast("Any", bpy.context.preferences).addons
     addon = addons.new()
     addon.module = "motion_queue"

@@ -26,10 +26,13 @@ class Layout:
 
     def __init__(self, drawn: list[str] | None = None) -> None:
         self.drawn: list[str] = [] if drawn is None else drawn
+        self.icons: set[str] = set()
         self.alert = self.enabled = self.active = True
 
     def _child(self, **_: Any) -> Layout:
-        return Layout(self.drawn)
+        child = Layout(self.drawn)
+        child.icons = self.icons
+        return child
 
     row = column = box = split = _child
 
@@ -37,6 +40,9 @@ class Layout:
         self._icon(icon)
         assert text == words.clean(text)
         self.drawn.append(text)
+
+    def context_pointer_set(self, name: str, data: Any) -> None:
+        assert data.bl_rna
 
     def separator(self, **_: Any) -> None:
         self.drawn.append("")
@@ -76,6 +82,7 @@ class Layout:
             job_list.MOTION_QUEUE_UL_jobs.draw_item(ui_list, None, self, data, item, 0, active_data, active, index)
 
     def _icon(self, icon: str) -> None:
+        self.icons.add(icon)
         assert icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items, icon
 
 
@@ -143,6 +150,26 @@ def test_undo_does_not_touch_the_queue(held: Interface) -> None:
     bpy.ops.ed.undo_push(message="after")
     bpy.ops.ed.undo()
     held.until(lambda: held.now.counts.waiting == 2 and len(held.shown.lines) == 2)
+
+
+def test_a_new_shot_that_nobody_touched_is_met_by_a_hint_and_the_button_says_the_rest(held: Interface) -> None:
+    draft = facts.draft(bpy.context, with_text=False)
+    layout = Layout()
+    shot.draw_shot(layout, held.now, held.shot, draft)
+    assert "ERROR" not in layout.icons and "Say what the character does." in " ".join(layout.drawn)
+    assert "No armature is selected" not in " ".join(layout.drawn), "one thing after the other"
+
+    class Button:
+        motion_queue_new_shot = held.shot
+
+    assert "No armature is selected" in shot.reasons(Button()) and shot.reasons(bpy.context) == ""
+    assert bpy.ops.motion_queue.submit.poll(), "a script gives its own values"
+    held.shot.prompt, held.shot.character, held.shot.deliver = "jumps", "BUILTIN", False
+    shot.draw_shot(layout, held.now, held.shot, facts.draft(bpy.context, with_text=False))
+    assert shot.reasons(Button()) == ""
+    held.shot.prompt = "xyzzy"
+    shot.draw_shot(layout, held.now, held.shot, facts.draft(bpy.context, with_text=False))
+    assert "ERROR" in layout.icons, "what is wrong is said as such"
 
 
 @pytest.fixture
