@@ -15,8 +15,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 _LIMIT = 300.0  # seconds: only against hanging
 _TURNS = 200
@@ -49,11 +50,12 @@ def _measure(count: int) -> dict[str, Any]:
 
     from motion_queue.operators import session  # noqa: PLC0415 - as above
     from motion_queue.panels import details, facts, job_list, properties, shot, snapshot  # noqa: PLC0415 - as above
+    from motion_queue.panels.view import Row  # noqa: PLC0415 - as above
     from motion_queue.queue import JobSpec  # noqa: PLC0415 - as above
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     app = session.start()
-    operators: Any = bpy.ops.motion_queue
+    operators: Any = cast("Any", bpy.ops).motion_queue
     operators.pause_queue()
     times: dict[str, list[float]] = {}
     own: dict[str, list[float]] = {}  # of the processor, on this thread: without waiting for Python's lock, or for other programs
@@ -96,7 +98,7 @@ def _measure(count: int) -> dict[str, Any]:
         job_list.draw_queue(layout, snapshot.current(), interface)
         for index in range(14):
             entry = snapshot.current().jobs.entry(index)
-            if entry is not None:
+            if isinstance(entry, Row):
                 job_list.draw_row(layout, entry, saving=False)
 
     def draw_details() -> None:
@@ -109,22 +111,22 @@ def _measure(count: int) -> dict[str, Any]:
         timed("draw: Queue", draw_queue)
         timed("draw: Details", draw_details)
         job = rows[turn * (count // _TURNS)]
-        timed("submit", lambda turn=turn: operators.submit(prompt="a person jumps", seed=turn))  # type: ignore[misc]
+        timed("submit", partial(operators.submit, prompt="a person jumps", seed=turn))
         timed("tick", session._tick)
-        for name, options in (
+        calls: tuple[tuple[str, dict[str, Any]], ...] = (
             ("move", {"to": "TOP"}),
             ("set_priority", {"priority": 50 + turn % 7}),
             ("pause", {}),
             ("resume", {}),
             ("cancel", {}),
             ("retry", {}),
-        ):
-            options["job_id"] = job
-            timed(name, lambda name=name, options=options: getattr(operators, name)(**options))  # type: ignore[misc]
+        )
+        for name, options in calls:
+            timed(name, partial(getattr(operators, name), job_id=job, **options))
             timed("tick", session._tick)
     tick(2.0)
     for order in ("NAME", "NEWEST", "STATE", "QUEUE"):
-        timed("sort", lambda order=order: setattr(interface.jobs, "order", order))  # type: ignore[misc]
+        timed("sort", partial(setattr, interface.jobs, "order", order))
     timed("garbage collection, young", lambda: gc.collect(1))
     timed("garbage collection, full", gc.collect)
     objects = len(gc.get_objects())
