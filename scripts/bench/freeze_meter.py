@@ -33,6 +33,7 @@ class Call:
     name: str
     start: float
     end: float
+    worked: float  # seconds of the processor that it took: without those in which others had it
 
 
 class FreezeMeter:
@@ -70,16 +71,19 @@ class FreezeMeter:
         times = self._times
         gaps = [b - a for a, b in pairwise(times)]
         kinds: dict[str, list[float]] = {}
+        worked: dict[str, list[float]] = {}
         for call in self._calls:
             kinds.setdefault(call.kind, []).append(call.end - call.start)
+            worked.setdefault(call.kind, []).append(call.worked)
         freezes = [(a, b) for a, b in pairwise(times) if b - a > FREEZE]
         return {
             "seconds": times[-1] - times[0] if times else 0.0,
             "gaps": distribution(gaps),
             "calls": {kind: distribution(values) for kind, values in sorted(kinds.items())},
+            "worked": {kind: distribution(values) for kind, values in sorted(worked.items())},
             "names": {name: distribution(values) for name, values in sorted(self._by_name().items())},
             "longest_calls": [
-                {"kind": c.kind, "name": c.name, "ms": _ms(c.end - c.start)}
+                {"kind": c.kind, "name": c.name, "ms": _ms(c.end - c.start), "worked_ms": _ms(c.worked)}
                 for c in sorted(self._calls, key=lambda c: c.start - c.end)[:10]
             ],
             "freezes": [
@@ -172,12 +176,12 @@ def _is_timer(function: Callable[..., Any]) -> bool:
 
 def _timed(function: Callable[..., Any], kind: str, label: str, calls: list[Call]) -> Callable[..., Any]:
     def watched(*args: Any, **options: Any) -> Any:
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.thread_time()
         try:
             return function(*args, **options)
         finally:
             if len(calls) < _MOST:
-                calls.append(Call(kind, label, start, time.perf_counter()))
+                calls.append(Call(kind, label, start, time.perf_counter(), time.thread_time() - worked))
 
     # Blender passes as many arguments as the function's code says it takes: the stand-in has to say the same.
     count = function.__code__.co_argcount

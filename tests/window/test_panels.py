@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from .conftest import JOBS, READY, SESSION, OpenWindow
-from .harness import Window
+from motion_queue.scripts.window.harness import Window
 
 SHOT = "bpy.context.window_manager.motion_queue.shot"
 LIST = "bpy.context.window_manager.motion_queue.jobs"
