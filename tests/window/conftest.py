@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from motion_queue.scripts import build
-
 from motion_queue.scripts.window.harness import NEEDED, SHOTS_VARIABLE, VARIABLE, Screen, Window, install, module, runner
 
 CI_VARIABLE = "MOTION_QUEUE_TEST_CI"

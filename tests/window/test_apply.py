@@ -6,8 +6,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .conftest import SESSION
 from motion_queue.scripts.window.harness import Window, module
+
+from .conftest import SESSION
 
 PREPARE = """
 importlib = __import__('importlib')

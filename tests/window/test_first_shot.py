@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from .conftest import JOBS, READY, SESSION, OpenWindow
+
 from motion_queue.scripts.window.harness import Window
+
+from .conftest import JOBS, READY, SESSION, OpenWindow
 
 HANGING = 20.0  # seconds; two are the aim, which is measured where nothing else is at work
 MODEST = """

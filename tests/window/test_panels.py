@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import JOBS, READY, SESSION, OpenWindow
 from motion_queue.scripts.window.harness import Window
+
+from .conftest import JOBS, READY, SESSION, OpenWindow
 
 SHOT = "bpy.context.window_manager.motion_queue.shot"
 LIST = "bpy.context.window_manager.motion_queue.jobs"
