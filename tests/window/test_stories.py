@@ -94,6 +94,7 @@ def test_undo_and_redo_change_the_scene_and_not_the_queue(blender: Window, long:
     blender.run("""
 bpy.context.scene.objects['Cube'].location.z = 3.0
 bpy.ops.ed.undo_push(message='Lift')
+bpy.ops.motion_queue.pause_queue()  # what is queued meanwhile still waits when it is cancelled
 yield 0.2
 """)
     job = submitted(blender, "Meanwhile", "a person jumps", seconds=2.0)
@@ -105,6 +106,7 @@ yield 0.2
     blender.run("yield from key('Z', ctrl=True, shift=True); yield 0.5")
     assert blender.run(height) == 3.0
     blender.until(f"{ENGINE}.get({job!r}).finished")
+    blender.run("bpy.ops.motion_queue.resume_queue()")
     goes_on(blender, long)
 
 
@@ -129,6 +131,7 @@ other = bpy.context.window_manager.windows[1]
 with bpy.context.temp_override(window=other):
     bpy.ops.wm.window_close()
 yield 0.3
+window().scene = bpy.data.scenes['Scene']
 window().workspace = bpy.data.workspaces['Layout']
 yield 0.5
 yield from show_tab('Motion Queue')
