@@ -108,9 +108,15 @@ class Window:
     opened: ClassVar[list[Window]] = []  # those that were not left yet: what a failed test is asked about
 
     def __init__(
-        self, prefix: tuple[str, ...], screen: Screen, home: Path, *files: Path, environment: Mapping[str, str] | None = None
+        self,
+        prefix: tuple[str, ...],
+        screen: Screen,
+        home: Path,
+        *files: Path,
+        environment: Mapping[str, str] | None = None,
+        size: tuple[int, int] = SIZE,
     ) -> None:
-        """`home` holds the user's folders, with the extension installed."""
+        """`home` holds the user's folders, with the extension installed; `size` is the window's, in pixels."""
         self._screen = screen
         self._home = home
         self._since = time.time()
@@ -123,7 +129,7 @@ class Window:
         address = str(self._folder / "socket")
         listener.bind(address)
         listener.listen(1)
-        blender = ["blender", "--enable-event-simulate", "--window-geometry", "0", "0", *map(str, SIZE)]
+        blender = ["blender", "--enable-event-simulate", "--window-geometry", "0", "0", *map(str, size)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*prefix, *blender, *map(str, files), "--python", driver, "--", address],
