@@ -22,6 +22,7 @@ from .report import Report, percentile
 
 _INSIDE = Path(__file__).with_name("window_inside.py")
 _STARTING = 60.0  # seconds in which as many jobs should run as are meant to; what runs then is said
+_ENDING = 20.0  # seconds in which a child that gets hardly any processor time may end, once it was told or killed
 _SIZE = (900, 600)  # of the window: what software has to draw
 _JUST_RUN = 10.0  # seconds of playback
 TICK, DRAW, OPERATOR, NEARLY = 2.0, 1.0, 10.0, 10.0  # milliseconds
@@ -195,9 +196,14 @@ def _many(report: Report, window: Window, options: argparse.Namespace) -> dict[s
 def _disable(report: Report, window: Window) -> None:
     report.add("memory of Blender at the end", window.run("return kept.inside.memory_mb()"), "MB")
     before = window.run("return kept.inside.threads()")
-    window.run("kept.meter.stop(); kept.inside.disable(); yield 1.0")
-    left = window.run("return kept.inside.threads()")
-    note = f"before: {len(before)}; left: {', '.join(left) or 'none'}"
+    window.run("kept.meter.stop(); kept.inside.disable()")
+    took, left = window.run(f"""
+began = time.monotonic()
+while (left := kept.inside.threads()) and time.monotonic() - began < {_ENDING}:
+    yield 0.1
+return time.monotonic() - began, left
+""")
+    note = f"before: {len(before)}; left: {', '.join(left) or 'none'}; {took:.1f} s"
     report.add("threads and children after the extension was switched off", len(left), "", target=0, note=note)
 
 
