@@ -148,9 +148,9 @@ class Window:
         self._answers = self._socket.makefile("rb")
         Window.opened.append(self)
 
-    def run(self, code: str) -> Any:
+    def run(self, body: str) -> Any:
         """Let Blender carry out the body of a function (see `driver`); what it returned. A failure in there fails the test."""
-        self._socket.sendall(json.dumps({"code": code}).encode() + b"\n")
+        self._socket.sendall(json.dumps({"code": body}).encode() + b"\n")
         try:
             line = self._answers.readline()
         except TimeoutError:
@@ -164,11 +164,11 @@ class Window:
         """Let the window live until an expression is true; its value."""
         return self.come(f"return {condition}", limit=limit)
 
-    def come(self, code: str, *, limit: float = LIMIT) -> Any:
+    def come(self, body: str, *, limit: float = LIMIT) -> Any:
         """Let the window live until what the body of a function returns is true; that."""
         end = time.monotonic() + limit
-        while not (value := self.run(code)):
-            assert time.monotonic() < end, f"never came: {code}\n{self.output()}"
+        while not (value := self.run(body)):
+            assert time.monotonic() < end, f"never came: {body}\n{self.output()}"
             time.sleep(0.05)
         return value
 
@@ -205,8 +205,8 @@ class Window:
 
     def evidence(self) -> list[tuple[str, str]]:
         """What is known of how things stand, for somebody who reads of a failure later: titles and texts."""
-        code = self.process.poll()
-        state = "runs" if code is None else f"ended with code {code}"
+        ended = self.process.poll()
+        state = "runs" if ended is None else f"ended with code {ended}"
         found = [(f"Blender {self.process.pid} {state}", self.output()), ("processes", _processes())]
         # The queue's own log, the logs of jobs, and what Blender writes when it crashes.
         logs = [*self._home.rglob("*.log"), *Path(tempfile.gettempdir()).glob("*.crash.txt")]
@@ -258,9 +258,9 @@ def install(prefix: tuple[str, ...], zip_file: Path, home: Path) -> None:
     done = subprocess.run(command, env=user_environment(home), capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     # Compiled once, and not again by each Blender that gets a copy of the folders.
-    code = f"import compileall; compileall.compile_dir({str(home / 'extensions')!r}, quiet=1)"
+    compiling = f"import compileall; compileall.compile_dir({str(home / 'extensions')!r}, quiet=1)"
     subprocess.run(
-        [*prefix, "blender", "-b", "--python-expr", code],
+        [*prefix, "blender", "-b", "--python-expr", compiling],
         env=user_environment(home),
         timeout=LIMIT,
         check=True,
