@@ -80,6 +80,9 @@ def unregister() -> None:
 def hasten() -> None:
     """Let the timer tick soon, however long it wanted to sleep."""
     if bpy.app.timers.is_registered(session.tick):
+        # Set anew each time, it would never come while something is done in every round of a slow window.
+        if session.due_soon():
+            return
         bpy.app.timers.unregister(session.tick)
     bpy.app.timers.register(session.tick, first_interval=session.BACKLOG, persistent=True)
 

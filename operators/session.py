@@ -9,6 +9,7 @@ engine may run here and where its state lies; must not know what the panels show
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import threading
@@ -56,6 +57,7 @@ _tickers: list[Ticker] = []
 _freezer = Freezer()
 _published_at = 0.0
 _publish_soon = False
+_due_at = 0.0  # when the timer ticks next
 
 
 def register() -> None:
@@ -245,12 +247,21 @@ def why_not() -> str:
 
 def tick() -> float:
     """The timer's function: seconds until it wants to be called again. Scripts without a window call it in a loop."""
+    global _due_at  # noqa: PLW0603
+    _due_at = math.inf  # whoever asks for a tick meanwhile gets another one
     try:
-        return _tick()
+        wait = _tick()
     except Exception:
         # A timer that raises is dropped by Blender without a word to the user, and the list would stand still for ever.
         _log.exception("A tick of the interface failed")
-        return IDLE
+        wait = IDLE
+    _due_at = min(_due_at, time.monotonic() + wait)
+    return wait
+
+
+def due_soon() -> bool:
+    """Whether the timer ticks within a moment anyway."""
+    return _due_at <= time.monotonic() + BACKLOG
 
 
 def add_ticker(ticker: Ticker) -> None:
@@ -306,10 +317,12 @@ def publish() -> Snapshot:
 
 def wake() -> None:
     """Tick soon, where the timer sleeps for longer."""
+    global _due_at  # noqa: PLW0603
     from . import registration  # noqa: PLC0415 (as above)
 
     if _shown:
         registration.hasten()
+        _due_at = min(_due_at, time.monotonic() + BACKLOG)
 
 
 def preferences_changed() -> None:

@@ -7,7 +7,9 @@ and the extension's own calls (ticks, draws, operators, handlers) are recorded w
 
 from __future__ import annotations
 
+import bisect
 import functools
+import inspect
 import sys
 import time
 from array import array
@@ -33,6 +35,7 @@ class Call:
     name: str
     start: float
     end: float
+    worked: float  # seconds of the processor that it took: without those in which others had it
 
 
 class FreezeMeter:
@@ -70,18 +73,22 @@ class FreezeMeter:
         times = self._times
         gaps = [b - a for a, b in pairwise(times)]
         kinds: dict[str, list[float]] = {}
+        worked: dict[str, list[float]] = {}
         for call in self._calls:
             kinds.setdefault(call.kind, []).append(call.end - call.start)
+            worked.setdefault(call.kind, []).append(call.worked)
         freezes = [(a, b) for a, b in pairwise(times) if b - a > FREEZE]
         return {
             "seconds": times[-1] - times[0] if times else 0.0,
             "gaps": distribution(gaps),
             "calls": {kind: distribution(values) for kind, values in sorted(kinds.items())},
+            "worked": {kind: distribution(values) for kind, values in sorted(worked.items())},
             "names": {name: distribution(values) for name, values in sorted(self._by_name().items())},
             "longest_calls": [
-                {"kind": c.kind, "name": c.name, "ms": _ms(c.end - c.start)}
+                {"kind": c.kind, "name": c.name, "ms": _ms(c.end - c.start), "worked_ms": _ms(c.worked)}
                 for c in sorted(self._calls, key=lambda c: c.start - c.end)[:10]
             ],
+            "freeze_counts": self._freeze_counts(freezes),
             "freezes": [
                 {
                     "at": round(a - times[0], 3),
@@ -95,6 +102,19 @@ class FreezeMeter:
                 for a, b in freezes[:100]
             ],
         }
+
+    def _freeze_counts(self, freezes: Sequence[tuple[float, float]]) -> dict[str, int]:
+        """How many there are, in how many a call of ours takes part at all, and in how many ours take a tenth of them or more."""
+        calls = sorted(self._calls, key=lambda c: c.start)
+        starts = [c.start for c in calls]
+        touched, ours = 0, 0
+        for a, b in freezes:
+            # Calls do not overlap, but for those within another, which begin later.
+            within = calls[bisect.bisect_left(starts, a) : bisect.bisect_left(starts, b)]
+            outer = [c for i, c in enumerate(within) if i == 0 or c.start >= max(o.end for o in within[:i])]
+            touched += bool(within)
+            ours += sum(c.end - c.start for c in outer) >= 0.1 * (b - a)
+        return {"all": len(freezes), "with_calls": touched, "of_ours": ours}
 
     def _by_name(self) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
@@ -135,8 +155,8 @@ def _watch(package: str, calls: list[Call]) -> Iterator[Callable[[], None]]:
     """Put a clock around everything of `package` that Blender calls; yields what takes it away again."""
     for cls in _classes(package):
         for name in (*_DRAWS, *_ACTS):
-            # Only what the class itself has: what it inherits is Blender's.
-            if name in vars(cls):
+            # What it inherits from elsewhere is Blender's.
+            if any(name in vars(base) for base in cls.__mro__ if base.__module__.startswith(package)):
                 kind = "draw" if name in _DRAWS else "operator"
                 yield _wrap(cls, name, kind, f"{cls.__name__}.{name}", calls)
     for name in dir(bpy.app.handlers):
@@ -172,12 +192,12 @@ def _is_timer(function: Callable[..., Any]) -> bool:
 
 def _timed(function: Callable[..., Any], kind: str, label: str, calls: list[Call]) -> Callable[..., Any]:
     def watched(*args: Any, **options: Any) -> Any:
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.thread_time()
         try:
             return function(*args, **options)
         finally:
             if len(calls) < _MOST:
-                calls.append(Call(kind, label, start, time.perf_counter()))
+                calls.append(Call(kind, label, start, time.perf_counter(), time.thread_time() - worked))
 
     # Blender passes as many arguments as the function's code says it takes: the stand-in has to say the same.
     count = function.__code__.co_argcount
@@ -194,12 +214,13 @@ def _timed(function: Callable[..., Any], kind: str, label: str, calls: list[Call
 
 
 def _wrap(owner: type, name: str, kind: str, label: str, calls: list[Call]) -> Callable[[], None]:
-    own = vars(owner)[name]
+    own = inspect.getattr_static(owner, name)
+    inherited = name not in vars(owner)
     if isinstance(own, classmethod):
         setattr(owner, name, classmethod(_timed(own.__func__, kind, label, calls)))
     else:
         setattr(owner, name, _timed(own, kind, label, calls))
-    return functools.partial(setattr, owner, name, own)
+    return functools.partial(delattr, owner, name) if inherited else functools.partial(setattr, owner, name, own)
 
 
 def _wrap_timer(module: Any, name: str, calls: list[Call]) -> Callable[[], None]:

@@ -28,7 +28,7 @@ ALLOWED = {
 STANDARD = set(sys.stdlib_module_names)
 # Modules that only run inside a Blender; everybody else does not know bpy.
 BPY_ROOMS = {"operators", "panels"}
-BPY_FILES = {"child_blender.py", "child_loop.py", "compat.py", "freeze_meter.py"}
+BPY_FILES = {"child_blender.py", "child_loop.py", "compat.py", "driver.py", "freeze_meter.py", "window_inside.py"}
 
 
 def sources() -> Iterator[tuple[str, Path]]:

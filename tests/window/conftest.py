@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from motion_queue.scripts import build
-
-from .harness import LIMIT, NEEDED, VARIABLE, Screen, Window, module, runner, user_environment
+from motion_queue.scripts.window.harness import NEEDED, SHOTS_VARIABLE, VARIABLE, Screen, Window, install, module, runner
 
 CI_VARIABLE = "MOTION_QUEUE_TEST_CI"
 
@@ -22,7 +20,26 @@ SESSION = module("operators.session")
 READY = f"bool(package()) and not {SESSION}.why_not()"  # the queue is open
 JOBS = f"{SESSION}.app().engine.query(limit=100).jobs"
 
+# The queue's children work only while nobody else wants the processor, and where somebody always does they wait for ever: in a
+# test they take part like everybody else. That they are modest otherwise is a test of its own.
+HURRY = f"""
+app = {SESSION}.app()
+app.configure(__import__('dataclasses').replace(app.settings, low_priority=False))
+"""
+
 OpenWindow = Callable[..., Window]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure, show what Blender and the queue's children wrote, and the screen where pictures are kept."""
+    report = yield
+    if report.failed:
+        for number, window in enumerate(Window.opened):
+            report.sections += window.evidence()
+            if os.environ.get(SHOTS_VARIABLE):
+                window.shoot(f"failed-{item.name}-{number}")
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +65,7 @@ def installed(prefix: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory)
     """User folders in which the zip is installed and switched on."""
     made = build.build(tmp_path_factory.mktemp("zip"), blender=None)
     home = tmp_path_factory.mktemp("home")
-    command = [*prefix, "blender", "--command", "extension", "install-file", "--repo", "user_default", "--enable", str(made)]
-    done = subprocess.run(command, env=user_environment(home), capture_output=True, text=True, timeout=LIMIT, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    # Compiled once, and not again by each test's Blender.
-    code = f"import compileall; compileall.compile_dir({str(home / 'extensions')!r}, quiet=1)"
-    subprocess.run([*prefix, "blender", "-b", "--python-expr", code], env=user_environment(home), timeout=LIMIT, check=True)
+    install(prefix, made, home)
     return home
 
 
@@ -61,6 +73,14 @@ def installed(prefix: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory)
 def home(installed: Path, tmp_path: Path) -> Path:
     """A copy of them, for one test."""
     return shutil.copytree(installed, tmp_path / "home", symlinks=True)
+
+
+def made_ready(window: Window) -> Window:
+    """With the queue open, children that do not stand back, and the extension's tab in sight."""
+    window.until(READY)
+    window.run(HURRY)
+    window.run("yield from show_tab('Motion Queue')")
+    return window
 
 
 @pytest.fixture
@@ -80,7 +100,4 @@ def open_window(prefix: tuple[str, ...], screen: Screen, home: Path) -> Iterator
 @pytest.fixture
 def window(open_window: OpenWindow) -> Window:
     """A Blender with the extension's tab open, and the queue ready."""
-    made = open_window()
-    made.until(READY)
-    made.run("yield from show_tab('Motion Queue')")
-    return made
+    return made_ready(open_window())

@@ -6,8 +6,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from motion_queue.scripts.window.harness import Window, module
+
 from .conftest import SESSION
-from .harness import Window, module
 
 PREPARE = """
 importlib = __import__('importlib')
@@ -32,7 +33,7 @@ def test_a_motion_is_applied_and_undone(window: Window, checkout: Path, tmp_path
     clip = shutil.copy(checkout / "examples" / "walk.bvh", tmp_path)
     job = window.run(PREPARE.format(session=SESSION, clip=clip))
     window.until(f"{SESSION}.app().engine.get({job!r}).finished")
-    window.meter(checkout)
+    window.meter()
 
     window.run(f"bpy.ops.motion_queue.apply(job_id={job!r}, extend_range=True); yield 0.1")
     assert window.until(ACTION) == "walk"

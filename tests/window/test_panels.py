@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from motion_queue.scripts.window.harness import Window
+
 from .conftest import JOBS, READY, SESSION, OpenWindow
-from .harness import Window
 
 SHOT = "bpy.context.window_manager.motion_queue.shot"
 LIST = "bpy.context.window_manager.motion_queue.jobs"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real Blender with a real window on a screen of its own: started, driven, looked at and ended by tests.
+"""A real Blender with a real window on a screen of its own: started, driven, looked at and ended from outside.
 
 Where the window is, is said by MOTION_QUEUE_WINDOW: a program that runs its arguments where Xvfb, Blender and ImageMagick's
 `import` are (a chroot, say, that shares /tmp); without it they are looked for on this machine.
@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 VARIABLE = "MOTION_QUEUE_WINDOW"
 SHOTS_VARIABLE = "MOTION_QUEUE_WINDOW_SHOTS"  # a folder in which the screenshots are kept
@@ -27,7 +27,10 @@ NEEDED = ("Xvfb", "blender", "import")
 SIZE = (1400, 900)
 LIMIT = 300.0  # seconds: only against hanging; on a busy machine the queue's children get what others leave
 _PR_SET_PDEATHSIG = 1
+_TAIL = 4000  # characters of a log that a failure shows
+_LOGS = 6  # logs that it shows, the latest
 _DRIVER = Path(__file__).with_name("driver.py")
+_METER = Path(__file__).parents[1] / "bench" / "freeze_meter.py"
 
 
 def module(name: str) -> str:
@@ -73,6 +76,14 @@ class Screen:
         if not number:
             raise AssertionError(f"Xvfb ended with code {self._process.wait()} before it was ready")
         self.name = f":{number}"
+        # Software OpenGL compiles Blender's shaders and keeps them on disk, by threads that only run while nobody else does, and
+        # for which a Blender that ends waits: all Blenders of a screen share what the first one has made.
+        self._shaders = tempfile.TemporaryDirectory(prefix="motion-queue-shaders-")
+        self.environment = {
+            "DISPLAY": self.name,
+            "LIBGL_ALWAYS_SOFTWARE": "1",
+            "MESA_SHADER_CACHE_DIR": self._shaders.name,
+        }
 
     def shoot(self, path: Path) -> Path:
         """A picture of the whole screen."""
@@ -87,17 +98,28 @@ class Screen:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(LIMIT)
+        self._shaders.cleanup()
 
 
 class Window:
     """One Blender. `run` gives it commands; leaving the context kills it where it still runs."""
 
+    opened: ClassVar[list[Window]] = []  # those that were not left yet: what a failed test is asked about
+
     def __init__(
-        self, prefix: tuple[str, ...], screen: Screen, home: Path, *files: Path, environment: Mapping[str, str] | None = None
+        self,
+        prefix: tuple[str, ...],
+        screen: Screen,
+        home: Path,
+        *files: Path,
+        environment: Mapping[str, str] | None = None,
+        size: tuple[int, int] = SIZE,
     ) -> None:
-        """`home` holds the user's folders, with the extension installed."""
+        """`home` holds the user's folders, with the extension installed; `size` is the window's, in pixels."""
         self._screen = screen
+        self._home = home
+        self._since = time.time()
         self._folder = Path(tempfile.mkdtemp(prefix="motion-queue-window-"))
         self.log = self._folder / "blender.log"
         listener = socket.socket(socket.AF_UNIX)
@@ -107,11 +129,11 @@ class Window:
         address = str(self._folder / "socket")
         listener.bind(address)
         listener.listen(1)
-        blender = ["blender", "--enable-event-simulate", "--window-geometry", "0", "0", *map(str, SIZE)]
+        blender = ["blender", "--enable-event-simulate", "--window-geometry", "0", "0", *map(str, size)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*prefix, *blender, *map(str, files), "--python", driver, "--", address],
-                env=user_environment(home) | {"DISPLAY": screen.name, "LIBGL_ALWAYS_SOFTWARE": "1"} | dict(environment or {}),
+                env=user_environment(home) | screen.environment | dict(environment or {}),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -124,10 +146,11 @@ class Window:
             listener.close()
         self._socket.settimeout(LIMIT)
         self._answers = self._socket.makefile("rb")
+        Window.opened.append(self)
 
-    def run(self, code: str) -> Any:
+    def run(self, body: str) -> Any:
         """Let Blender carry out the body of a function (see `driver`); what it returned. A failure in there fails the test."""
-        self._socket.sendall(json.dumps({"code": code}).encode() + b"\n")
+        self._socket.sendall(json.dumps({"code": body}).encode() + b"\n")
         try:
             line = self._answers.readline()
         except TimeoutError:
@@ -139,15 +162,23 @@ class Window:
 
     def until(self, condition: str, *, limit: float = LIMIT) -> Any:
         """Let the window live until an expression is true; its value."""
+        return self.come(f"return {condition}", limit=limit)
+
+    def come(self, body: str, *, limit: float = LIMIT) -> Any:
+        """Let the window live until what the body of a function returns is true; that."""
         end = time.monotonic() + limit
-        while not (value := self.run(f"return {condition}")):
-            assert time.monotonic() < end, f"never came: {condition}\n{self.output()}"
+        while not (value := self.run(body)):
+            assert time.monotonic() < end, f"never came: {body}\n{self.output()}"
             time.sleep(0.05)
         return value
 
-    def meter(self, checkout: Path) -> None:
+    def send(self, file: Path) -> str:
+        """A copy of a file where this Blender can see it; its path."""
+        return str(shutil.copy(file, self._folder))
+
+    def meter(self) -> None:
         """Begin to measure how long the event loop stands still; it is `kept.meter` in there."""
-        source = shutil.copy(checkout / "scripts" / "bench" / "freeze_meter.py", self._folder)
+        source = self.send(_METER)
         self.run(f"kept.meter = load({source!r}, 'freeze_meter').FreezeMeter(package()); kept.meter.start()")
 
     def shoot(self, name: str) -> Path:
@@ -169,12 +200,27 @@ class Window:
         self.process.wait(LIMIT)
 
     def output(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")[-8000:]
+        """The end of what Blender wrote."""
+        return _tail(self.log)
+
+    def evidence(self) -> list[tuple[str, str]]:
+        """What is known of how things stand, for somebody who reads of a failure later: titles and texts."""
+        ended = self.process.poll()
+        state = "runs" if ended is None else f"ended with code {ended}"
+        found = [(f"Blender {self.process.pid} {state}", self.output()), ("processes", _processes())]
+        # The queue's own log, the logs of jobs, and what Blender writes when it crashes.
+        logs = [*self._home.rglob("*.log"), *Path(tempfile.gettempdir()).glob("*.crash.txt")]
+        times = {log: log.stat().st_mtime for log in logs}
+        for log in sorted((log for log in logs if times[log] >= self._since), key=times.__getitem__)[-_LOGS:]:
+            found.append((str(log.name), _tail(log)))
+        return found
 
     def __enter__(self) -> Window:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self in Window.opened:
+            Window.opened.remove(self)
         self._answers.close()
         self._socket.close()
         if self.process.poll() is None:
@@ -182,9 +228,44 @@ class Window:
         shutil.rmtree(self._folder)
 
 
+def _tail(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
+    except OSError as error:
+        return f"{path} cannot be read: {error}"
+
+
+def _processes() -> str:
+    """The machine's load and who takes it: a test that waits for a child fails where others leave it nothing."""
+    load = f"load {os.getloadavg()}, {os.cpu_count()} processors"
+    if shutil.which("ps") is None:
+        return f"{load}; there is no ps to list processes"
+    listed = subprocess.run(
+        ["ps", "-eo", "pid,ppid,ni,cls,pcpu,etime,args", "--sort=-pcpu"], capture_output=True, text=True, timeout=60, check=False
+    )
+    lines = [line[:160] for line in listed.stdout.splitlines()[:20]]
+    return "\n".join([load, *lines])
+
+
 def _end_with_the_test() -> None:
     """In the child: be killed when the tests are. (A Blender ends by itself when nobody listens to it any more.)"""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def install(prefix: tuple[str, ...], zip_file: Path, home: Path) -> None:
+    """Install the extension into user folders and switch it on, as a person does. `AssertionError` with what Blender said."""
+    command = [*prefix, "blender", "--command", "extension", "install-file", "--repo", "user_default", "--enable", str(zip_file)]
+    done = subprocess.run(command, env=user_environment(home), capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Compiled once, and not again by each Blender that gets a copy of the folders.
+    compiling = f"import compileall; compileall.compile_dir({str(home / 'extensions')!r}, quiet=1)"
+    subprocess.run(
+        [*prefix, "blender", "-b", "--python-expr", compiling],
+        env=user_environment(home),
+        timeout=LIMIT,
+        check=True,
+        capture_output=True,
+    )
 
 
 def user_environment(home: Path) -> dict[str, str]:

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How free a Blender window stays: gaps of its event loop while idle and while the queue works, and the extension's own calls.
+
+Needs a Blender with a window: Xvfb, blender and ImageMagick's import on this machine, or a program that runs its arguments where
+they are, named in MOTION_QUEUE_WINDOW. A person at work (orbiting, properties, scenes) is simulated alike in both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from motion_queue.scripts import build
+from motion_queue.scripts.cli.exit_codes import InputError
+from motion_queue.scripts.window.harness import NEEDED, VARIABLE, Screen, Window, install, module, runner
+
+from .report import Report, percentile
+
+_INSIDE = Path(__file__).with_name("window_inside.py")
+_STARTING = 60.0  # seconds in which as many jobs should run as are meant to; what runs then is said
+_ENDING = 20.0  # seconds in which a child that gets hardly any processor time may end, once it was told or killed
+_SIZE = (900, 600)  # of the window: what software has to draw
+_JUST_RUN = 10.0  # seconds of playback
+TICK, DRAW, OPERATOR, NEARLY = 2.0, 1.0, 10.0, 10.0  # milliseconds
+
+
+def run(argv: Sequence[str]) -> list[dict[str, Any]]:
+    parser = argparse.ArgumentParser(prog="mq.py bench window", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement (default 30)")
+    parser.add_argument("--jobs", type=int, default=8, help="that run at once, 1 to 8 (default 8)")
+    parser.add_argument("--operations", type=int, default=1000, help="on the queue while it works (default 1000)")
+    parser.add_argument("--many", type=int, default=10_000, help="jobs of the second measurement; 0: none (default 10000)")
+    parser.add_argument("--json", type=Path, help="a file for everything that was measured, the single freezes too")
+    options = parser.parse_args(argv)
+    prefix = runner()
+    if prefix is None:
+        raise InputError(
+            "no_window",
+            f"This benchmark needs a Blender with a window: install {', '.join(NEEDED)}, or name in {VARIABLE} a program that "
+            "runs its arguments where they are. A Blender module from PyPI has none.",
+        )
+    report = Report("window")
+    details: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="motion-queue-bench-window-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        home.mkdir()
+        install(prefix, build.build(Path(folder) / "zip", blender=None), home)
+        screen = Screen(prefix)
+        try:
+            with Window(prefix, screen, home, size=_SIZE) as window:
+                _measure(report, window, options, details)
+        finally:
+            screen.close()
+    if options.json:
+        options.json.write_text(json.dumps(details, indent=1), encoding="utf-8")
+    return report.finish()
+
+
+def _measure(report: Report, window: Window, options: argparse.Namespace, details: dict[str, Any]) -> None:
+    window.until(f"bool(package()) and not {module('operators.session')}.why_not()")
+    window.run("""
+with bpy.context.temp_override(window=window(), area=area(), region=region('WINDOW')):
+    bpy.ops.screen.screen_full_area()
+yield 1.0
+yield from show_tab('Motion Queue')
+""")
+    names = "{'window': window, 'area': area, 'region': region, 'move': move}"
+    window.run(f"kept.inside = load({window.send(_INSIDE)!r}, 'window_inside').Inside(package(), {names}); kept.inside.prepare()")
+    window.run("yield 3.0")  # what Blender does at its start
+    window.meter()
+    idle = _gaps(window, options.seconds, 0)
+    frames = window.run(f"return (yield from kept.inside.play({_JUST_RUN}))")
+    details["idle"] = idle
+
+    _fill(report, window, options)
+    started = _wait_running(window, options.jobs)
+    end = "kept.end_watch"
+    window.run(f"{end} = kept.inside.watch_reports()")
+    busy = _gaps(window, options.seconds, options.operations)
+    latency = window.run("return kept.inside.take_latency()")
+    later = window.run("return kept.inside.counts()")
+    busy_frames = window.run(f"return (yield from kept.inside.play({_JUST_RUN}))")
+    window.run(f"{end}()")
+    details["busy"], details["started"], details["later"], details["latency"] = busy, started, later, latency
+
+    note = f"jobs at its begin: {_said(started)}; at its end: {_said(later)}"
+    _report_gaps(report, idle, busy, note)
+    _report_calls(report, busy, f"{started['waiting'] + started['running']:,} jobs")
+    if latency:
+        report.add(
+            "child's report to drawn row, p99", percentile(latency, 0.99), "s", target=1.0, note=f"{len(latency):,} reports"
+        )
+    report.add("playback of an animated scene, idle", frames, "frames/s")
+    report.add("playback of an animated scene, busy", busy_frames, "frames/s", note=f"{100 * busy_frames / frames:.0f} % of idle")
+
+    if options.many:
+        details["many"] = _many(report, window, options)
+    _disable(report, window)
+
+
+def _gaps(window: Window, seconds: float, operations: int) -> dict[str, Any]:
+    window.run("kept.meter.clear()")
+    done = window.run(f"return (yield from kept.inside.work({seconds}, {operations}))")
+    found: dict[str, Any] = window.run("return kept.meter.report()")
+    return found | {"work": done}
+
+
+def _fill(report: Report, window: Window, options: argparse.Namespace) -> None:
+    """The stress: a thousand jobs through the operator, and what they take."""
+    before = window.run("return kept.inside.memory_mb()")
+    window.run(f"kept.inside.allow({options.jobs}); bpy.ops.motion_queue.pause_queue(); yield 1.0")
+    window.run(f"kept.inside.submit_running({options.jobs}); yield 0.5")
+    window.run("kept.meter.clear()")
+    took = window.run("return (yield from kept.inside.submit_waiting(10))")
+    calls = window.run("return kept.meter.report()")
+    submit = calls["names"]["MOTION_QUEUE_OT_submit.execute"]
+    report.add("1,000 jobs through the operator until all are in the list", took, "s")
+    report.add("the operator for 100 jobs, slowest of 10", submit["max"], "ms", target=OPERATOR)
+    after = window.run("yield 2.0; return kept.inside.memory_mb()")
+    report.add("memory of Blender before 1,000 jobs", before, "MB")
+    report.add("memory of Blender with them", after, "MB", note=f"{after - before:+.0f} MB")
+    window.run("bpy.ops.motion_queue.resume_queue()")
+
+
+def _wait_running(window: Window, jobs: int) -> dict[str, int]:
+    """Until so many run, some of them in a Blender; how many do."""
+    counts: dict[str, int] = window.run(f"""
+end = time.monotonic() + {_STARTING}
+while time.monotonic() < end:
+    counts = kept.inside.counts()
+    if counts['running'] >= {jobs} and counts.get('in render', 0) >= {max(1, jobs // 2)}:
+        break
+    yield 0.5
+return counts
+""")
+    return counts
+
+
+def _report_gaps(report: Report, idle: dict[str, Any], busy: dict[str, Any], note: str) -> None:
+    for name, found in (("idle", idle), ("busy", busy)):
+        gaps = found["gaps"]
+        for key in ("p50", "p90", "max"):
+            report.add(f"gaps of the event loop, {name}, {key}", gaps[key], "ms")
+    report.add("gaps of the event loop, idle, p99", idle["gaps"]["p99"], "ms", note=f"{idle['gaps']['count']:,} gaps")
+    target = idle["gaps"]["p99"] + NEARLY
+    report.add("gaps of the event loop, busy, p99", busy["gaps"]["p99"], "ms", target=target, note=note)
+    alone, shared = idle["freeze_counts"], busy["freeze_counts"]
+    work = busy["work"]
+    report.add("gaps over 100 ms, idle", alone["all"], "", note=f"{alone['with_calls']} with a call of ours in it")
+    report.add(
+        "gaps over 100 ms, busy", shared["all"], "", note=f"{work['operations']:,} operations, {work['refused']:,} refused"
+    )
+    report.add("gaps over 100 ms, busy, in which a call of ours takes part", shared["with_calls"], "", target=0)
+    report.add("gaps over 100 ms, busy, of which our calls take a tenth or more", shared["of_ours"], "", target=0)
+
+
+def _report_calls(report: Report, found: dict[str, Any], with_what: str) -> None:
+    names = found["names"]
+
+    def slowest(kind: str) -> tuple[float, str]:
+        chosen = [(v["p99"], n) for n, v in names.items() if n.rpartition(".")[2] == kind]
+        return max(chosen, default=(0.0, "none"))
+
+    tick = found["calls"].get("tick", {"p99": 0.0, "count": 0})
+    worked = found["worked"].get("tick", {"p99": 0.0})
+    note = f"{tick['count']:,} ticks; of the processor {worked['p99']:.2f} ms"
+    report.add(f"a tick, {with_what}, p99", tick["p99"], "ms", target=TICK, note=note)
+    for kind, what, target in (("draw", "a panel's draw", DRAW), ("execute", "an operator", OPERATOR)):
+        value, name = slowest(kind)
+        report.add(f"{what}, {with_what}, p99 of the slowest", value, "ms", target=target, note=name)
+    every = found["worked"].get("operator", {"p99": 0.0, "count": 0})
+    both = found["calls"].get("operator", {"p99": 0.0})
+    report.add(
+        f"all operators, {with_what}, p99", both["p99"], "ms", target=OPERATOR, note=f"{every.get('count', 0):,} calls, polls too"
+    )
+
+
+def _many(report: Report, window: Window, options: argparse.Namespace) -> dict[str, Any]:
+    there = window.run("return len(kept.inside._rows())")
+    batches = max(1, (options.many - there) // 100)
+    took = window.run(f"return (yield from kept.inside.submit_waiting({batches}))")
+    report.add(f"{100 * batches:,} more jobs through the operator", took, "s")
+    window.run("yield 3.0")
+    found = _gaps(window, options.seconds, min(options.operations, 500))
+    _report_calls(report, found, f"{there + 100 * batches:,} jobs")
+    gaps, counts = found["gaps"], found["freeze_counts"]
+    report.add(f"gaps, {there + 100 * batches:,} jobs, p99", gaps["p99"], "ms", note=f"max {gaps['max']:.0f} ms")
+    report.add(f"gaps over 100 ms with a call of ours, {there + 100 * batches:,} jobs", counts["with_calls"], "", target=0)
+    return found
+
+
+def _disable(report: Report, window: Window) -> None:
+    report.add("memory of Blender at the end", window.run("return kept.inside.memory_mb()"), "MB")
+    before = window.run("return kept.inside.threads()")
+    window.run("kept.meter.stop(); kept.inside.disable()")
+    took, left = window.run(f"""
+began = time.monotonic()
+while (left := kept.inside.threads()) and time.monotonic() - began < {_ENDING}:
+    yield 0.1
+return time.monotonic() - began, left
+""")
+    note = f"before: {len(before)}; left: {', '.join(left) or 'none'}; {took:.1f} s"
+    report.add("threads and children after the extension was switched off", len(left), "", target=0, note=note)
+
+
+def _said(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the window's benchmark does inside the Blender that it measures: a scene, a person at work, queue operations, clocks.
+
+Loaded by its path into a Blender with a window, where the extension runs under another name. Standard library, and bpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any
+
+import bpy
+
+STEP = 0.03  # seconds between two movements of the mouse
+OBJECTS, SCENES = 20, 3
+Wait = Generator[float, None, Any]
+
+
+class Inside:
+    """One for a Blender. Generators are driven by the window's own timer: what they yield is the time to let it live."""
+
+    def __init__(self, package: str, driver: dict[str, Any]) -> None:
+        """`driver` has the names of the harness's driver: window, area, region, move."""
+        self._package = package
+        self._driver = driver
+        self._session = self._module("operators.session")
+        self._latency: list[float] = []
+        self._reports: dict[str, deque[tuple[str, float]]] = {}
+
+    def _module(self, name: str) -> Any:
+        return importlib.import_module(f"{self._package}.{name}")
+
+    # A scene
+
+    def prepare(self) -> None:
+        """Scenes in which things move, of the size that the render jobs take, in a view that software can draw."""
+        preferences: Any = bpy.context.preferences
+        preferences.system.viewport_aa = "OFF"
+        space = self._driver["area"]().spaces.active
+        space.shading.type = "WIREFRAME"
+        space.overlay.show_overlays = False
+        for number in range(SCENES):
+            scene = bpy.context.scene if number == 0 else bpy.data.scenes.new(f"Scene {number}")
+            scene.frame_end = 240
+            scene.render.resolution_x, scene.render.resolution_y = 320, 240
+            for index in range(OBJECTS):
+                mesh = bpy.data.meshes.get("Cube") or bpy.data.meshes.new("Cube")
+                thing = bpy.data.objects.new(f"Thing {number}.{index}", mesh)
+                scene.collection.objects.link(thing)
+                for frame in range(0, 241, 24):
+                    turn = 2.0 * math.pi * (index / OBJECTS + frame / 240)
+                    thing.location = (5 * math.cos(turn), 5 * math.sin(turn), 0.2 * index)
+                    thing.keyframe_insert("location", frame=frame)
+
+    # A person
+
+    def work(self, seconds: float, operations: int = 0) -> Wait:
+        """Orbit, edit properties, change frames and scenes for so long, with so many queue operations spread over it."""
+        began = time.monotonic()
+        done, step, failed = 0, 0, 0
+        acts = self._acts()
+        place = self._driver["region"]("WINDOW")
+        x, y = place.x + 350, place.y + 350
+        window = self._driver["window"]()
+        self._driver["move"](x, y)
+        window.event_simulate(type="MIDDLEMOUSE", value="PRESS", x=x, y=y)
+        while (elapsed := time.monotonic() - began) < seconds:
+            step += 1
+            dx, dy = int(100 * math.sin(step / 15)), int(60 * math.cos(step / 20))
+            self._driver["move"](x + dx, y + dy)
+            thing = window.scene.collection.objects[-1]
+            thing.scale.x = 1.0 + 0.5 * math.sin(step / 10)
+            if step % 10 == 0:
+                window.scene.frame_set(step % 240)
+            if step % 50 == 0:
+                window.event_simulate(type="MIDDLEMOUSE", value="RELEASE", x=x + dx, y=y + dy)
+                yield 0.05
+                window.scene = bpy.data.scenes[(step // 50) % len(bpy.data.scenes)]
+                yield 0.05
+                self._driver["move"](x, y)
+                window.event_simulate(type="MIDDLEMOUSE", value="PRESS", x=x, y=y)
+            due = min(operations, int(operations * elapsed / (0.95 * seconds)) + 1) if operations else 0
+            while done < due:
+                failed += not acts[done % len(acts)]()
+                done += 1
+            yield STEP
+        window.event_simulate(type="MIDDLEMOUSE", value="RELEASE", x=x, y=y)
+        yield 0.2
+        return {"steps": step, "operations": done, "refused": failed}
+
+    def play(self, seconds: float) -> Wait:
+        """Frames a second that an animated scene plays with, every frame shown, faster than this machine can."""
+        window = self._driver["window"]()
+        window.scene.render.fps = 120
+        window.scene.sync_mode = "NONE"
+        count = 0
+
+        def counted(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        bpy.app.handlers.frame_change_post.append(counted)
+        with bpy.context.temp_override(window=window, area=self._driver["area"]()):
+            bpy.ops.screen.animation_play()
+        began = time.monotonic()
+        yield seconds
+        took = time.monotonic() - began
+        bpy.ops.screen.animation_cancel(restore_frame=False)
+        bpy.app.handlers.frame_change_post.remove(counted)
+        return count / took
+
+    # The queue
+
+    def allow(self, at_once: int) -> None:
+        """So many jobs at once, as a person sets it in the preferences."""
+        chosen: Any = bpy.context.preferences.addons[self._package].preferences
+        chosen.concurrency = at_once
+        chosen.lane_cpu = chosen.lane_blender = at_once
+
+    def submit_running(self, count: int) -> None:
+        """The jobs that run meanwhile: prompts that are retargeted and rendered, every second one by Cycles."""
+        scene = bpy.context.scene
+        for number in range(count):
+            scene.render.engine = "CYCLES" if number % 2 else "BLENDER_WORKBENCH"
+            scene.cycles.samples, scene.cycles.use_denoising = 8, False
+            bpy.ops.motion_queue.submit(
+                prompt="a person walks in a circle", character="BUILTIN", seconds=30.0, render=True, deliver=False,
+                priority=100, seed=number + 1, name=f"Shot {number + 1}",
+            )  # fmt: skip
+
+    def submit_waiting(self, batches: int) -> Wait:
+        """Batches of a hundred through the operator; seconds until all are in the list."""
+        began = time.monotonic()
+        wanted = len(self._rows()) + 100 * batches
+        for number in range(batches):
+            bpy.ops.motion_queue.submit(
+                prompt="a person walks forward",
+                character="BUILTIN",
+                seconds=2.0,
+                deliver=False,
+                takes=100,
+                name=f"Batch {number}",
+            )
+            yield 0.05
+        while len(self._rows()) < wanted:
+            yield 0.05
+        return time.monotonic() - began
+
+    def counts(self) -> dict[str, int]:
+        steps: dict[str, int] = {}
+        engine = self._session.app().engine
+        for row in self._session.follower().jobs.running():
+            step = engine.get(row.id).current
+            name = f"in {step.name}" if step else "between steps"
+            steps[name] = steps.get(name, 0) + 1
+        counts = self._session.follower().jobs.counts
+        return {"running": counts.running, "waiting": counts.waiting, **steps}
+
+    def memory_mb(self) -> float:
+        with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123 - a line of a file that is none
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+    def threads(self) -> list[str]:
+        """Python threads of the extension, and children that it has."""
+        names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        children = []
+        for task in os.listdir("/proc/self/task"):  # noqa: PTH208
+            with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:  # noqa: PTH123
+                children += [f"child {pid}" for pid in file.read().split()]
+        return names + children
+
+    def disable(self) -> None:
+        bpy.ops.preferences.addon_disable(module=self._package)
+
+    def _rows(self) -> list[Any]:
+        return list(self._session.follower().jobs.rows())
+
+    def _acts(self) -> list[Callable[[], bool]]:
+        """What a person can do to jobs, each once, to another job each time."""
+        rows = iter([row.id for row in self._rows() if str(row.state) == "queued"])
+        cancelled: deque[str] = deque()
+        operators = bpy.ops.motion_queue
+
+        def call(operator: Any, **options: Any) -> bool:
+            try:
+                return "FINISHED" in operator(**options)
+            except RuntimeError:  # the operator has refused and said why: the job may have begun to run, say
+                return False
+
+        def cancel() -> bool:
+            cancelled.append(next(rows))
+            return call(operators.cancel, job_id=cancelled[-1])
+
+        def retry() -> bool:
+            return call(operators.retry, job_id=cancelled.popleft())
+
+        def paused_and_resumed() -> tuple[Callable[[], bool], Callable[[], bool]]:
+            chosen: list[str] = []
+
+            def pause() -> bool:
+                chosen.append(next(rows))
+                return call(operators.pause, job_id=chosen[-1])
+
+            return pause, lambda: call(operators.resume, job_id=chosen[-1])
+
+        pause, resume = paused_and_resumed()
+        return [
+            lambda: call(operators.move, job_id=next(rows), to="TOP"),
+            lambda: call(operators.move, job_id=next(rows), to="UP"),
+            pause,
+            lambda: call(operators.move, job_id=next(rows), to="DOWN"),
+            resume,
+            lambda: call(operators.set_priority, job_id=next(rows), priority=40),
+            cancel,
+            lambda: call(operators.select, job_id=next(rows)),
+            lambda: call(operators.submit, prompt="a person jumps", character="BUILTIN", seconds=2.0, deliver=False),
+            retry,
+        ]
+
+    # From a child's report to the row
+
+    def watch_reports(self) -> Callable[[], None]:
+        """Begin to measure it; returns what ends that."""
+        run = self._module("queue.run").Run
+        rows = self._module("panels.job_list")
+        clean = self._module("panels.words").clean
+        progress, draw_row = run.progress, rows.draw_row
+
+        def report(this: Any, fraction: float, stage: str = "", data: Any = None) -> None:
+            if stage and stage != this.stage:
+                self._reports.setdefault(this.job.id, deque()).append((clean(stage), time.perf_counter()))
+            progress(this, fraction, stage, data)
+
+        def draw(layout: Any, row: Any, **options: Any) -> None:
+            draw_row(layout, row, **options)
+            waiting = self._reports.get(row.id, ())
+            if any(stage == row.stage for stage, _ in waiting):
+                now, drawn = time.perf_counter(), ""
+                while drawn != row.stage:  # those before it were overtaken: a newer one is on the screen
+                    drawn, at = waiting.popleft()
+                    self._latency.append(now - at)
+
+        run.progress, rows.draw_row = report, draw
+
+        def end() -> None:
+            run.progress, rows.draw_row = progress, draw_row
+
+        return end
+
+    def take_latency(self) -> list[float]:
+        found, self._latency = self._latency, []
+        return found
