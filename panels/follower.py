@@ -87,10 +87,14 @@ class Follower:
         """Ask the engine for these jobs now, rather than wait for their events: a person has just changed them."""
         for job_id in job_ids:
             try:
-                self.jobs.put(row_of(self.app.engine.get(job_id)))
+                row = row_of(self.app.engine.get(job_id))
             except MotionQueueError as error:
                 if error.code != "no_such_job":
                     raise
+                continue
+            # Nobody completes or fails a job by hand. It did so by itself since: its event is on the way, and is told of.
+            if row.state not in (JobState.COMPLETED, JobState.FAILED):
+                self.jobs.put(row)
 
     def notify(self, severity: Severity, text: str, *, job_id: str = "", loud: bool = False) -> None:
         """Something to tell that is no event of the engine."""

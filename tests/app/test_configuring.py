@@ -100,6 +100,7 @@ def test_a_follower_shows_what_was_there_and_what_comes_and_tells_of_ends(tmp_pa
         follower.changed()
         app.engine.resume_queue()
         assert app.engine.wait_idle(LIMIT)
+        follower.touch((before, failing))  # their ends are still to be told
         while follower.tick() or follower.jobs.counts.finished < 2:
             pass
         now = follower.snapshot()

@@ -151,7 +151,7 @@ def test_a_failed_job_says_what_and_its_error_and_log_are_at_hand(ui: Interface,
     assert row.state == "failed" and row.error_code.startswith("bvh")
     details = ui.until(lambda: ui.now.details if ui.now.details and ui.now.details.over else None)
     assert details.error.code == row.error_code and details.error.message
-    notice = ui.now.notices[0]
+    notice = ui.until(lambda: ui.now.notices)[0]
     assert notice.severity == "ERROR" and row.error_code in notice.text and notice.job_id == job_id
 
     assert ui.run("copy_error", job_id=job_id) == {"FINISHED"}

@@ -36,7 +36,7 @@ def test_a_prompt_becomes_a_motion_on_the_selected_armature(ui: Interface, tmp_p
     assert {file.name for file in details.files} >= {"motion.bvh", "character.fbx"}
     assert all(Path(file.path).is_file() for file in details.files)
     assert details.folder == str(folder) and "juggles" in details.note and details.error is None
-    assert ui.now.notices[0].text.startswith("a person walks forward")
+    assert ui.until(lambda: ui.now.notices)[0].text.startswith("a person walks forward")
 
 
 def test_a_clip_becomes_a_video(ui: Interface, checkout: Path, tmp_path: Path) -> None:
