@@ -14,6 +14,7 @@ from .conftest import JOBS, READY, SESSION, OpenWindow
 
 SHOT = "bpy.context.window_manager.motion_queue.shot"
 LIST = "bpy.context.window_manager.motion_queue.jobs"
+SNAPSHOT = "__import__('importlib').import_module(package() + '.panels.snapshot').current()"
 SUBMIT = "bpy.ops.motion_queue.submit(prompt={prompt!r}, character='BUILTIN', deliver=False, seconds=2.0)"
 
 
@@ -88,11 +89,10 @@ bpy.ops.preferences.addon_expand(module=package())
 yield 0.5
 bpy.ops.motion_queue.test_setup()
 """)
-    now = "__import__('importlib').import_module(package() + '.panels.snapshot').current()"
-    window.until(f"not {now}.testing and {now}.health")
+    window.until(f"not {SNAPSHOT}.testing and {SNAPSHOT}.health")
     window.run("yield 1.0")
     window.shoot("panels-preferences")
-    found: dict[str, Any] = dict(window.run(f"return [(name, health.ok) for name, health in {now}.health]"))
+    found: dict[str, Any] = dict(window.run(f"return [(name, health.ok) for name, health in {SNAPSHOT}.health]"))
     assert found["Motion model"] and found["Queue folder"] and found["Blender for retargeting"]
     assert errors(window) == []
 
@@ -108,7 +108,7 @@ def test_unfinished_work_is_asked_about(window: Window, open_window: OpenWindow)
     window.run("bpy.context.preferences.addons[package()].preferences.on_start = 'ASK'; bpy.ops.wm.save_userpref()")
     window.run("bpy.ops.motion_queue.pause_queue()")
     window.run(SUBMIT.format(prompt="a person jumps"))
-    window.until(f"len({JOBS}) == 1")
+    window.until(f"{SNAPSHOT}.counts.waiting == 1")  # in the list too, which operators go by
     window.run("bpy.ops.motion_queue.resume_queue(); bpy.ops.motion_queue.cancel(); yield 0.2")
     window.run(SUBMIT.format(prompt="a person walks in a circle").replace("2.0", "30.0"))
     window.until(f"any(str(j.state) == 'running' for j in {JOBS})")
