@@ -27,7 +27,7 @@ from .plan import TOKEN_SECONDS, Part, Plan, make_plan
 from .prompt import ACTIONS, Kind
 from .prompt.parse import read_prompt
 from .sampler import Drawn, Sampling, draw_window
-from .timeline import Timeline
+from .timeline import Segment, Timeline
 from .weights import read_weights
 
 _CONTEXT = 10  # tokens of what came before that a new window is shown
@@ -179,7 +179,10 @@ class Generator:
             known = codes[first:stop, 0].copy()
             words = [self._networks.words[w] for w in part.segment.words]
             action = ACTIONS[part.segment.action]
-            if action.brief and not action.on_top and start == part.start:
+            # What goes on top of other actions is not held to a clip that does it alone, unless nothing else is asked for after
+            # something else: a body that has just walked hardly waves.
+            held = not action.on_top or (start > 0 and _stays(part.segment))
+            if action.brief and held and start == part.start:
                 anchors = self._examples.anchors(words, stop - start, draw, from_start=action.kind is Kind.POSTURE)
                 if anchors is not None:
                     pinned = anchors.pinned.copy()
@@ -239,6 +242,12 @@ class Generator:
         features = self._networks.decode(codes)
         features[:, rep.VELOCITY] = self._networks.root_velocity(features) / rep.FPS
         return features
+
+
+def _stays(segment: Segment) -> bool:
+    """Whether nothing is asked of the root but to stay where it is."""
+    control = segment.control
+    return control.forward == 0.0 and control.left == 0.0 and not control.turn
 
 
 def _windows(part: Part, longest: int) -> list[tuple[Part, int, int]]:

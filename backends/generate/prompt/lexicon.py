@@ -256,6 +256,8 @@ PHRASES: dict[str, str | None] = {
     "left side": "left",
     "right side": "right",
     "above head": "overhead",
+    "high above head": "overhead",
+    "high over head": "overhead",
     "over head": "overhead",
     "full circle": "full",
     "full turn": "turn full",

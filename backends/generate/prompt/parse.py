@@ -16,7 +16,7 @@ from . import amounts, lexicon
 from .actions import ACTIONS, PACES
 from .amounts import MAX_SECONDS, MAX_SPEED, MIN_SECONDS, Measure, find_amounts
 from .clauses import STRUCTURE, Unit, Use, clauses_of, is_negation, units_of
-from .control import control_of, metres_per_second
+from .control import SIDES, control_of, metres_per_second
 from .drafts import Draft, Whole, drafts_of
 from .spelling import probable
 from .words import LINE_ENDS, Token, listed_words, meaning, tokens
@@ -112,6 +112,8 @@ def _segment(draft: Draft, text: str, written: Sequence[Token]) -> Segment:
     control = control_of(main, draft.entries, words, speed)
     if main.word in _GOES and (control.left or (main.word == "move" and main.ways)):
         words = ["walk" if word == main.word else word for word in words]
+    if {"hand", "overhead"} <= set(words) and not {"both", *SIDES} & set(words) and _many_hands(draft, written):
+        words.insert(words.index("hand"), "both")
     seconds, repeats = _time(draft)
     metres = _metres(draft, main.word)
     if metres is not None:
@@ -138,6 +140,12 @@ def _segment(draft: Draft, text: str, written: Sequence[Token]) -> Segment:
         repeats=repeats,
         control=control,
     )
+
+
+def _many_hands(draft: Draft, written: Sequence[Token]) -> bool:
+    """Whether arms are spoken of, not an arm."""
+    said = {written[at].text.casefold() for unit in draft.units for at in range(unit.first, unit.last + 1)}
+    return bool(said & {"arms", "hands"})
 
 
 def _time(draft: Draft) -> tuple[float | None, int]:
