@@ -17,19 +17,23 @@ from . import session
 
 CLASSES: tuple[type, ...] = ()
 
+_EVERY = 0.25  # seconds between two looks at what is filled in
 _AGAIN = 3.0  # seconds after which the disk is asked once more while something is wrong
 
 _asked: Draft | None = None
 _asked_at = 0.0
+_looked_at = 0.0
 
 
 def look(_app: Any, _follower: Any) -> bool:
     """A ticker."""
-    global _asked, _asked_at
-    if bpy.context.scene is None:
+    global _asked, _asked_at, _looked_at
+    now = time.monotonic()
+    if bpy.context.scene is None or now - _looked_at < _EVERY:
         return False
+    _looked_at = now
     draft = facts.draft(bpy.context, with_text=False)  # a list's lines are checked where they are shown
-    check, now = snapshot.current().draft_check, time.monotonic()
+    check = snapshot.current().draft_check
     mended = check is not None and bool(check.problems) and now - _asked_at > _AGAIN  # perhaps, in another window
     if draft == _asked and not mended:
         return False
@@ -40,8 +44,8 @@ def look(_app: Any, _follower: Any) -> bool:
 
 def forget() -> None:
     """Ask again, since something was queued: the next version has another number."""
-    global _asked  # noqa: PLW0603
-    _asked = None
+    global _asked, _looked_at
+    _asked, _looked_at = None, 0.0
 
 
 def examine(draft: Draft) -> DraftCheck:

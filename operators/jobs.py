@@ -239,8 +239,7 @@ class MOTION_QUEUE_OT_retry(JobOperator, bpy.types.Operator):  # noqa: N801
 
     def act(self: Any, _context: Context) -> Sequence[str]:
         ticket = session.app().engine.retry(self.chosen())
-        session.changed(ticket.job_ids)
-        session.select(ticket.job_id)
+        session.follower().selected = ticket.job_id
         return ticket.job_ids
 
 
@@ -325,8 +324,7 @@ class MOTION_QUEUE_OT_retry_edited(JobOperator, bpy.types.Operator):  # noqa: N8
             ticket = app.engine.submit(spec)
         else:
             ticket = app.engine.retry(job.id, payload, priority=fields["priority"])
-        session.changed(ticket.job_ids)
-        session.select(ticket.job_id)
+        session.follower().selected = ticket.job_id
         return ticket.job_ids
 
     def _take(self: Any, job: Job) -> None:

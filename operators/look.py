@@ -199,7 +199,7 @@ class MOTION_QUEUE_OT_select(JobOperator, bpy.types.Operator):  # noqa: N801
 
     def act(self: Any, _context: Context) -> Sequence[str]:
         session.app().engine.get(self.job_id)
-        session.select(self.job_id)
+        session.follower().selected = self.job_id
         return ()
 
 

@@ -67,7 +67,7 @@ class _File:
         self.opened_at = time.time()
         self.texts: dict[str, str] | None = None  # scene → what it carried when the file was opened; None: not looked at yet
         self.read = False
-        self.own: set[str] = set()  # its jobs that are in this queue's journal
+        self.own: frozenset[str] = frozenset()  # its jobs that are in this queue's journal
         self.offer = Offer()
         self.kept: dict[str, str] = {}  # scene → what it carries and this version cannot read
         self.mirrored: tuple[object, ...] = ()  # of what it carries already; empty: look again
@@ -102,12 +102,9 @@ def look(app: App) -> Offer:
             continue
         jobs.update((job.id, job) for job in carried.jobs)
         left_out += carried.left_out
-    strange = []
-    for job in jobs.values():
-        if job.owner == owner or _known(app, job.id):
-            _file.own.add(job.id)
-        else:
-            strange.append(job)
+    own = {job.id for job in jobs.values() if job.owner == owner or _known(app, job.id)}
+    strange = [job for job in jobs.values() if job.id not in own]
+    _file.own |= own
     found = Offer(
         jobs=tuple(job for job in strange if not job.over),
         finished=tuple(job for job in strange if job.over),
@@ -150,15 +147,17 @@ def _open_file(path: str = "") -> OpenFile | None:
         path=path or blend,
         opened_at=_file.opened_at,
         scenes=tuple(scene.name for scene in bpy.data.scenes if scene.library is None and scene.name not in _file.kept),
-        own=frozenset(_file.own),
+        own=_file.own,
         offered=(*_file.offer.jobs, *_file.offer.finished),
     )
 
 
 def _put(composed: Composed, file: OpenFile) -> None:
     """Give the scenes their texts. Writing such a property makes no undo step, and does not mark the file as changed."""
-    _file.own -= file.own - composed.own  # they were cleared
-    _file.own |= composed.own
+    if _file.own is file.own:
+        _file.own = composed.own  # of ten thousand jobs a set is not made anew without need
+    else:
+        _file.own = _file.own - (file.own - composed.own) | composed.own  # without those that were cleared
     for name, text in composed.texts.items():
         scene: Any = bpy.data.scenes.get(name)
         if scene is not None and scene.library is None and text != _text(scene):
@@ -185,7 +184,7 @@ def _keep_up(app: App, follower: Follower) -> None:
             _log.error("The file's jobs could not be gathered for it: %s", error)
         elif composed is not None and opened is _file:
             _put(composed, file)
-            opened.mirrored = (state[0], replace(file, own=frozenset(opened.own)))
+            opened.mirrored = (state[0], replace(file, own=opened.own))
 
     opened.composing, opened.mirrored_at = True, now
     session.worker().run(lambda: _composer.compose(app.engine, rows, file), done)
@@ -236,7 +235,7 @@ def _resumables(app: App, jobs: Sequence[CarriedJob]) -> list[Resumable]:
 
 
 def _taken(result: TakenUp) -> TakenUp:
-    done = set(result.job_ids)
+    done = frozenset(result.job_ids)
     _file.own |= done
     _offer(replace(_file.offer, jobs=tuple(job for job in _file.offer.jobs if job.id not in done)))
     return result

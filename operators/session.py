@@ -14,12 +14,13 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .garbage import Freezer
+from .interpreter import Interpreter
 
 if TYPE_CHECKING:
     from ..app import App, Settings
@@ -37,7 +38,7 @@ CHILD_VARIABLE = "MOTION_QUEUE_CHILD"  # set for every child that the queue star
 BACKLOG = 0.02  # seconds to the next tick while events wait that did not fit into this one
 BUSY = 0.1  # while anything runs
 IDLE = 0.5
-BUDGET = 0.001  # seconds of one tick for the engine's events; showing them takes as long again
+BUDGET = 0.001  # seconds of one tick for the engine's events, and for all that is begun in it; showing them takes as long again
 _CLOSE = 1.7  # seconds that Blender waits for the engine at its end, whatever it does
 _CLOSE_POLITE = 1.0  # of those, for steps and children to stop by themselves
 
@@ -53,10 +54,11 @@ _applied: Settings | None = None  # what the engine runs with
 _asked_for: Settings | None = None  # what it is being given
 _shown = False  # classes, handlers and timer are registered
 _problem = ""
-_tickers: list[Ticker] = []
-_freezer = Freezer()
+_tickers: deque[Ticker] = deque()  # the first is the next one
+_interpreter = Interpreter()
 _published_at = 0.0
 _publish_soon = False
+_ticking = False
 _due_at = 0.0  # when the timer ticks next
 
 
@@ -90,6 +92,7 @@ def show() -> None:
     from . import registration  # noqa: PLC0415 (a background Blender loads nothing of this)
 
     registration.register()
+    add_ticker(_look_ahead)
     _shown = True
 
 
@@ -143,6 +146,7 @@ def start_soon() -> None:
 
     _problem = ""
     _worker = _worker or Worker()
+    _interpreter.open()
     _open(None)
     publish()
 
@@ -159,7 +163,7 @@ def stop() -> None:
     app, _app = _app, None
     follower, _follower = _follower, None
     _applied, _asked_for, _owner = None, None, ""
-    _freezer.thaw()
+    _interpreter.close()
     deadline = time.monotonic() + _CLOSE
     if opening is not None and (opened := opening.abandon()) is not None:
         app, follower = opened.app, opened.follower
@@ -247,14 +251,17 @@ def why_not() -> str:
 
 def tick() -> float:
     """The timer's function: seconds until it wants to be called again. Scripts without a window call it in a loop."""
-    global _due_at  # noqa: PLW0603
+    global _due_at, _ticking
     _due_at = math.inf  # whoever asks for a tick meanwhile gets another one
+    _ticking = True
     try:
         wait = _tick()
     except Exception:
         # A timer that raises is dropped by Blender without a word to the user, and the list would stand still for ever.
         _log.exception("A tick of the interface failed")
         wait = IDLE
+    finally:
+        _ticking = False
     _due_at = min(_due_at, time.monotonic() + wait)
     return wait
 
@@ -265,7 +272,7 @@ def due_soon() -> bool:
 
 
 def add_ticker(ticker: Ticker) -> None:
-    """Call `ticker(app, follower)` in every tick, on the main thread; it must be quick. True: it wants another soon."""
+    """Call `ticker(app, follower)` in every tick that has time for it, on the main thread; it must be quick. True: again soon."""
     if ticker not in _tickers:
         _tickers.append(ticker)
 
@@ -277,9 +284,13 @@ def remove_ticker(ticker: Ticker) -> None:
 
 def changed(job_ids: Iterable[str] = ()) -> None:
     """A person has just done something: show what became of these jobs at once, and look at the rest soon."""
+    global _publish_soon  # noqa: PLW0603
     if _follower is not None:
         _follower.touch(job_ids)
         _follower.changed()
+    if _ticking:
+        _publish_soon = True  # once, at the end of the tick
+        return
     publish()
     wake()
 
@@ -356,6 +367,7 @@ def _configured(settings: Settings, error: Exception | None) -> None:
 
 def _tick() -> float:
     global _publish_soon  # noqa: PLW0603
+    began = time.perf_counter()
     if _opening is not None and _opening.over:
         _take_opened()
         _publish_soon = True
@@ -367,19 +379,38 @@ def _tick() -> float:
         return BUSY if _opening is not None else IDLE
     more = _follower.tick(BUDGET)
     busy = more or (_worker is not None and _worker.busy) or _asked_for is not None
-    for ticker in tuple(_tickers):
-        try:
-            busy = ticker(_app, _follower) or busy
-        except Exception:
-            _log.exception("Something that the interface does in every tick failed")
+    busy = _run_tickers(began) or busy
     if _publish_soon or time.monotonic() - _published_at >= BUSY * 0.9:
         now = publish()
         counts = now.counts
         if not more:
-            _freezer.look(counts.total)
+            _interpreter.look(counts.total)
         busy = busy or counts.running + counts.stopping > 0 or (counts.waiting > 0 and not now.held)
         _tell(_follower)
     return BACKLOG if more else BUSY if busy else IDLE
+
+
+def _run_tickers(began: float) -> bool:
+    """Each in its turn, and those for which this tick has no time left in the next; whether another one is wanted soon."""
+    assert _app is not None and _follower is not None
+    busy = False
+    for done in range(len(_tickers)):
+        if done and time.perf_counter() - began > BUDGET:
+            return True
+        if not _tickers:
+            break  # the one before has taken itself out
+        ticker = _tickers[0]
+        _tickers.rotate(-1)
+        try:
+            busy = ticker(_app, _follower) or busy
+        except Exception:
+            _log.exception("Something that the interface does in every tick failed")
+    return busy
+
+
+def _look_ahead(_app: App, follower: Follower) -> bool:
+    follower.look_ahead()
+    return False
 
 
 def _tell(follower: Follower) -> None:

@@ -99,8 +99,8 @@ def _queued(result: Submitted | None, error: MotionQueueError | None) -> None:
         follower.notify(Severity.ERROR, result.summary, loud=True)
     draft_watch.forget()
     if result.job_ids:
-        session.changed(result.job_ids[:50])  # the others come with their events
-        session.select(result.job_ids[0])
+        follower.selected = result.job_ids[0]
+        session.changed(result.job_ids[:1])  # the others come with their events
 
 
 class MOTION_QUEUE_OT_submit(_Submitting, bpy.types.Operator):  # noqa: N801

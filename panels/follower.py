@@ -19,6 +19,7 @@ from ..queue.channel import Event
 from ..queue.contract import JobState
 from ..queue.engine import Engine
 from ..queue.errors import MotionQueueError
+from ..queue.model import Job
 from . import words
 from .job_details import Details, details_of
 from .snapshot import Notice, Phase, Recovery, Severity, Snapshot
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 _PAGE = 50  # jobs read at once: the engine's lock is held for about 3 ms
 _READINGS = 3
 _NOTICES = 5
-_SAMPLE = 6  # waiting jobs whose time is asked for, to guess that of all
+_SAMPLE = 6  # waiting jobs from whose times that of all is guessed; one is asked for at a time
 _ETA_EVERY = 1.0  # seconds
 _DETAILS_EVERY = 0.1
 
@@ -59,6 +60,9 @@ class Follower:
         self._details_at = 0.0
         self._eta: tuple[float | None, bool] = (None, True)
         self._eta_at = 0.0
+        self._waits: deque[tuple[float, bool]] = deque(maxlen=_SAMPLE)  # seconds that waiting jobs will take, and if it is a guess
+        self._asked = 0  # of those, ever
+        self._asked_at = 0.0
         self._ended: list[Row] = []  # since the queue had nothing to do
         self._extra = 0  # changes that the list does not count
         self._held: Mapping[str, str] = {}
@@ -87,14 +91,34 @@ class Follower:
         """Ask the engine for these jobs now, rather than wait for their events: a person has just changed them."""
         for job_id in job_ids:
             try:
-                row = row_of(self.app.engine.get(job_id))
+                job = self.app.engine.get(job_id)
             except MotionQueueError as error:
                 if error.code != "no_such_job":
                     raise
                 continue
+            row = row_of(job)
             # Nobody completes or fails a job by hand. It did so by itself since: its event is on the way, and is told of.
             if row.state not in (JobState.COMPLETED, JobState.FAILED):
                 self.jobs.put(row)
+                if row.id == self.selected and self.jobs.get(row.id) is row:
+                    self._show(job, row)
+
+    def look_ahead(self) -> None:
+        """Ask how long one of the waiting jobs will take, now and then, each time another one from all over the queue."""
+        now, counts = time.monotonic(), self.jobs.counts
+        if not counts.waiting:
+            self._waits.clear()
+        elif not self._waits or now - self._asked_at >= _ETA_EVERY / _SAMPLE:
+            self._asked_at = now
+            at = self._asked * max(1, counts.unfinished // _SAMPLE) % counts.unfinished
+            self._asked += 1
+            for job_id in self.app.engine.order(offset=at, limit=1):
+                try:
+                    job = self.app.engine.get(job_id)
+                except MotionQueueError:
+                    continue  # over and cleared since
+                if job.state is JobState.QUEUED and job.eta_seconds is not None:
+                    self._waits.append((job.eta_seconds, job.eta_is_guess))
 
     def notify(self, severity: Severity, text: str, *, job_id: str = "", loud: bool = False) -> None:
         """Something to tell that is no event of the engine."""
@@ -129,6 +153,7 @@ class Follower:
             phase=Phase.READY,
             jobs=self.jobs,
             counts=counts,
+            at_once=self.app.settings.concurrency,
             held=held,
             eta=eta,
             eta_is_guess=guess,
@@ -194,16 +219,20 @@ class Follower:
                 self._details, self._details_key = None, ()
                 self._extra += 1
             return
-        key = (row, durable >= row.revision)
         moving = row.state in (JobState.RUNNING, JobState.STOPPING)
-        if key == self._details_key and not (moving and now - self._details_at >= _DETAILS_EVERY):
+        if (row, durable >= row.revision) == self._details_key and not (moving and now - self._details_at >= _DETAILS_EVERY):
             return
-        self._details_key, self._details_at = key, now
         try:
             job = self.app.engine.get(row.id)
         except MotionQueueError:
             self._details = None  # cleared; its row follows
             return
+        self._show(job, row)
+
+    def _show(self, job: Job, row: Row) -> None:
+        """The details of the selected job, which is at hand."""
+        durable = self.app.engine.last_event
+        self._details_key, self._details_at = (row, durable >= row.revision), time.monotonic()
         details = details_of(
             job,
             durable=durable,
@@ -224,26 +253,15 @@ class Follower:
             return None, True
         work, guess = sum(known), len(known) < len(running)
         if counts.waiting:
-            times = []
-            for job_id in self._sample(counts):
-                try:
-                    job = self.app.engine.get(job_id)
-                except MotionQueueError:
-                    continue  # over and cleared since
-                if job.state is JobState.QUEUED and job.eta_seconds is not None:
-                    times.append(job.eta_seconds)
-                    guess = guess or job.eta_is_guess
-            if not times:
+            if not self._waits:
+                self.look_ahead()
+            if not self._waits:
                 return None, True
-            work += counts.waiting * sum(times) / len(times)
+            work += counts.waiting * sum(seconds for seconds, _ in self._waits) / len(self._waits)
+            guess = guess or any(guessed for _, guessed in self._waits)
         at_once = max(1, len(running))
         return max([work / at_once, *known]), guess
 
-    def _sample(self, counts: Counts) -> list[str]:
-        """Some of the waiting jobs, from all over the queue."""
-        engine = self.app.engine
-        step = max(1, counts.unfinished // _SAMPLE)
-        return [job_id for at in range(0, counts.unfinished, step) for job_id in engine.order(offset=at, limit=1)]
 
     def _start_reader(self) -> None:
         self.jobs.begin_reading()

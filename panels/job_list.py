@@ -185,7 +185,7 @@ def draw_queue(layout: Any, now: Snapshot, found: Any) -> None:
         for text in now.held.values():
             draw_lines(layout, text, "PAUSE" if now.paused else "INFO")
     row = layout.row()
-    row.template_list("MOTION_QUEUE_UL_jobs", "", found.jobs, "lines", found.jobs, "line", rows=6, maxrows=14, sort_lock=True)
+    row.template_list("MOTION_QUEUE_UL_jobs", "", found.jobs, "lines", found.jobs, "line", rows=6, maxrows=10, sort_lock=True)
     selected = now.jobs.get(now.selected)
     column = row.column(align=True)
     column.menu(MOTION_QUEUE_MT_job.bl_idname, icon="DOWNARROW_HLT", text="")

@@ -69,6 +69,7 @@ class Snapshot:
     problem: str = ""
     jobs: JobList = field(default_factory=JobList)  # may be ahead of the rest by a tenth of a second
     counts: Counts = field(default_factory=Counts)
+    at_once: int = 8  # how many may be at work
     held: Mapping[str, str] = field(default_factory=dict)  # why nothing starts: reason → explanation
     eta: float | None = None  # seconds until nothing waits any more
     eta_is_guess: bool = True
@@ -94,10 +95,12 @@ class Snapshot:
         """For the status bar: `3 running · 12 waiting · 4 min`; empty when there is nothing to say."""
         counts = self.counts
         parts = []
-        if counts.running + counts.stopping:
-            parts.append(f"{counts.running + counts.stopping:,} running")
-        if counts.waiting:
-            parts.append(f"{counts.waiting:,} waiting")
+        begun = counts.running + counts.stopping
+        at_work = min(begun, self.at_once)  # others have made a step, and wait for room for the next one
+        if at_work:
+            parts.append(f"{at_work:,} running")
+        if waiting := counts.waiting + begun - at_work:
+            parts.append(f"{waiting:,} waiting")
         if self.preparing:
             parts.append(f"{self.preparing:,} being prepared")
         if not parts:

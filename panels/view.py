@@ -147,6 +147,7 @@ class JobList:
         self._shown: SortedKeys[Key] = SortedKeys()
         self._keys: dict[str, Key] = {}  # job or header → its place among what is shown
         self._states: Counter[JobState] = Counter()
+        self._running: set[str] = set()  # few, and asked for often
         self._batches: dict[str, Counter[JobState]] = {}
         self._batch_times: dict[str, float] = {}  # when the first job of it was made
         self._matching: Counter[str] = Counter()  # batch → its rows that match, folded or not; kept while grouped
@@ -209,10 +210,7 @@ class JobList:
         )
 
     def running(self) -> list[Row]:
-        """Few, and asked for often: they are looked for only while there are some."""
-        if not self._states[JobState.RUNNING] + self._states[JobState.STOPPING]:
-            return []
-        return [row for row in self._rows.values() if row.state in _RUNNING]
+        return [self._rows[job_id] for job_id in self._running]
 
     # Changes
 
@@ -248,6 +246,7 @@ class JobList:
         self._rows = found
         self.settled += 1
         self._states = Counter(row.state for row in found.values())
+        self._running = {row.id for row in found.values() if row.state in _RUNNING}
         self._batches, self._batch_times = {}, {}
         for row in found.values():
             self._count_in_batch(row, 1)
@@ -318,6 +317,7 @@ class JobList:
                 self._count_in_batch(old, -1)
             self._states[new.state] += 1
             self._count_in_batch(new, 1)
+            (self._running.add if new.state in _RUNNING else self._running.discard)(new.id)
         self._match(old, -1)
         self._match(new, 1)
         self._place(new.id, self._key(new) if self._matches(new) else None)
@@ -332,6 +332,7 @@ class JobList:
         self.revision += 1
         self.settled += 1
         self._states[row.state] -= 1
+        self._running.discard(job_id)
         self._match(row, -1)
         self._count_in_batch(row, -1)
         self._place(job_id, None)

@@ -344,7 +344,7 @@ class ArtefactStore(Protocol):
     def clear_work(self, job_id: str, step: str = "") -> None: ...
 
     def log_path(self, job_id: str) -> Path:
-        """The job's own log file."""
+        """The job's own log file. Neither it nor its folder need be there: whoever writes makes them."""
 
 
 __all__ = [

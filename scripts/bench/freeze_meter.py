@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import gc
 import inspect
 import sys
 import time
@@ -31,7 +32,7 @@ _ACTS = ("execute", "invoke", "poll")
 class Call:
     """One call of the extension's own code. Times in seconds of the performance counter."""
 
-    kind: str  # tick, draw, operator or handler
+    kind: str  # tick, draw, operator or handler; collector: of Python's garbage, whoever made it
     name: str
     start: float
     end: float
@@ -54,6 +55,7 @@ class FreezeMeter:
         if self._package:
             for undo in _watch(self._package, self._calls):
                 self._restore.append(undo)
+            self._restore.append(_watch_collector(self._calls))
         bpy.app.timers.register(self._beat, first_interval=0.0, persistent=True)
 
     def stop(self) -> None:
@@ -172,6 +174,21 @@ def _watch(package: str, calls: list[Call]) -> Iterator[Callable[[], None]]:
             # Some are registered only while they have something to do: those are known by their name.
             if own and (name.endswith("timer") or _is_timer(function)):
                 yield _wrap_timer(module, name, calls)
+
+
+def _watch_collector(calls: list[Call]) -> Callable[[], None]:
+    """Full collections, of which each looks at all objects there are, of Blender and of everybody."""
+    began = (0.0, 0.0)
+
+    def collected(phase: str, info: dict[str, int]) -> None:
+        nonlocal began
+        if phase == "start":
+            began = time.perf_counter(), time.thread_time()
+        elif info["generation"] == 2 and len(calls) < _MOST:
+            calls.append(Call("collector", "gc", began[0], time.perf_counter(), time.thread_time() - began[1]))
+
+    gc.callbacks.append(collected)
+    return functools.partial(gc.callbacks.remove, collected)
 
 
 def _classes(package: str) -> list[type]:

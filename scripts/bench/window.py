@@ -8,9 +8,13 @@ they are, named in MOTION_QUEUE_WINDOW. A person at work (orbiting, properties, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +25,9 @@ from motion_queue.scripts.window.harness import NEEDED, VARIABLE, Screen, Window
 from .report import Report, percentile
 
 _INSIDE = Path(__file__).with_name("window_inside.py")
-_STARTING = 60.0  # seconds in which as many jobs should run as are meant to; what runs then is said
+_STARTING = 180.0  # seconds in which as many jobs should run as are meant to; what runs then is said
 _ENDING = 20.0  # seconds in which a child that gets hardly any processor time may end, once it was told or killed
-_SIZE = (900, 600)  # of the window: what software has to draw
+_SIZE = (480, 400)  # of the window: software draws four times as much in 0.1 s, and every gap would be a freeze without us
 _JUST_RUN = 10.0  # seconds of playback
 TICK, DRAW, OPERATOR, NEARLY = 2.0, 1.0, 10.0, 10.0  # milliseconds
 
@@ -70,17 +74,21 @@ yield from show_tab('Motion Queue')
 """)
     names = "{'window': window, 'area': area, 'region': region, 'move': move}"
     window.run(f"kept.inside = load({window.send(_INSIDE)!r}, 'window_inside').Inside(package(), {names}); kept.inside.prepare()")
-    window.run("yield 3.0")  # what Blender does at its start
+    window.run("yield from kept.inside.work(10.0)")  # software compiles its shaders as they are first used
     window.meter()
     idle = _gaps(window, options.seconds, 0)
+    with _loops(options.jobs):
+        beside = _gaps(window, options.seconds, 0)
     frames = window.run(f"return (yield from kept.inside.play({_JUST_RUN}))")
-    details["idle"] = idle
+    details["idle"], details["beside loops"] = idle, beside
 
     _fill(report, window, options)
     started = _wait_running(window, options.jobs)
     end = "kept.end_watch"
     window.run(f"{end} = kept.inside.watch_reports()")
+    before = window.run("return kept.inside.thread_seconds()")
     busy = _gaps(window, options.seconds, options.operations)
+    threads = window.run("return kept.inside.thread_seconds()") - before
     latency = window.run("return kept.inside.take_latency()")
     later = window.run("return kept.inside.counts()")
     busy_frames = window.run(f"return (yield from kept.inside.play({_JUST_RUN}))")
@@ -88,7 +96,9 @@ yield from show_tab('Motion Queue')
     details["busy"], details["started"], details["later"], details["latency"] = busy, started, later, latency
 
     note = f"jobs at its begin: {_said(started)}; at its end: {_said(later)}"
-    _report_gaps(report, idle, busy, note)
+    _report_gaps(report, idle, beside, busy, note)
+    share = 100 * threads / busy["seconds"]
+    report.add("processor time of the queue's threads in Blender, busy", share, "% of one", note=f"{options.operations:,} operations")
     _report_calls(report, busy, f"{started['waiting'] + started['running']:,} jobs")
     if latency:
         report.add(
@@ -107,6 +117,20 @@ def _gaps(window: Window, seconds: float, operations: int) -> dict[str, Any]:
     done = window.run(f"return (yield from kept.inside.work({seconds}, {operations}))")
     found: dict[str, Any] = window.run("return kept.meter.report()")
     return found | {"work": done}
+
+
+@contextlib.contextmanager
+def _loops(count: int) -> Iterator[None]:
+    """So many programs beside, of the queue's children's priority, that do nothing but take the time that is left."""
+    command = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
+    loops = [subprocess.Popen([sys.executable, "-c", command]) for _ in range(count)]
+    try:
+        time.sleep(1.0)
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def _fill(report: Report, window: Window, options: argparse.Namespace) -> None:
@@ -140,12 +164,13 @@ return counts
     return counts
 
 
-def _report_gaps(report: Report, idle: dict[str, Any], busy: dict[str, Any], note: str) -> None:
-    for name, found in (("idle", idle), ("busy", busy)):
+def _report_gaps(report: Report, idle: dict[str, Any], beside: dict[str, Any], busy: dict[str, Any], note: str) -> None:
+    for name, found in (("idle", idle), ("beside loops", beside), ("busy", busy)):
         gaps = found["gaps"]
         for key in ("p50", "p90", "max"):
             report.add(f"gaps of the event loop, {name}, {key}", gaps[key], "ms")
     report.add("gaps of the event loop, idle, p99", idle["gaps"]["p99"], "ms", note=f"{idle['gaps']['count']:,} gaps")
+    report.add("gaps of the event loop, beside loops, p99", beside["gaps"]["p99"], "ms", note="what any program costs that only idles")
     target = idle["gaps"]["p99"] + NEARLY
     report.add("gaps of the event loop, busy, p99", busy["gaps"]["p99"], "ms", target=target, note=note)
     alone, shared = idle["freeze_counts"], busy["freeze_counts"]

@@ -96,7 +96,7 @@ def _measure(count: int) -> dict[str, Any]:
 
     def draw_queue() -> None:
         job_list.draw_queue(layout, snapshot.current(), interface)
-        for index in range(14):
+        for index in range(10):
             entry = snapshot.current().jobs.entry(index)
             if isinstance(entry, Row):
                 job_list.draw_row(layout, entry, saving=False)

@@ -14,6 +14,7 @@ from fault.faulty import Fault, FaultyFiles
 
 from motion_queue.persistence.artefacts import FolderStore
 from motion_queue.persistence.files import OsFiles
+from motion_queue.persistence.logs import JobLog
 from motion_queue.queue.contract import ArtefactStore
 from motion_queue.queue.errors import StoreError
 
@@ -173,4 +174,10 @@ def test_scratch_folders_stay_until_they_are_cleared(store: FolderStore) -> None
     store.clear_work("job")
     assert not frames.parent.exists()
     store.clear_work("job")
-    assert store.log_path("job").parent.is_dir()
+
+
+def test_asking_for_the_path_of_a_log_leaves_the_disk_alone(store: FolderStore) -> None:
+    path = store.log_path("job")
+    assert not path.parent.exists()
+    JobLog(path).write("info", "began")
+    assert "began" in path.read_text(encoding="utf-8")
