@@ -27,7 +27,7 @@ _looked_at = 0.0
 
 def look(_app: Any, _follower: Any) -> bool:
     """A ticker."""
-    global _asked, _asked_at, _looked_at
+    global _asked, _asked_at, _looked_at  # noqa: PLW0603 (there is one new shot)
     now = time.monotonic()
     if bpy.context.scene is None or now - _looked_at < _EVERY:
         return False

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LOG_PREFIX = "Log "  # of the texts that show logs
 _MOST_LOG = 1 << 20  # bytes
+_FEW_LINES = 20  # fit into every text editor
 _LIVE_EVERY = 10  # ticks between two looks at logs that are shown
 
 _live: dict[str, tuple[str, int]] = {}  # job id → its text datablock, and how much of the log that holds
@@ -137,6 +138,7 @@ class MOTION_QUEUE_OT_show_log(JobOperator, bpy.types.Operator):  # noqa: N801
             self.report({"INFO"}, f"The log is the text {text.name!r}")
         else:
             editor.text = text
+            _show_end(text)
         return ()
 
 
@@ -247,6 +249,7 @@ def follow_logs(app: Any, follower: Any) -> bool:
             else:
                 text.cursor_set(len(text.lines) - 1, character=len(text.lines[-1].body))
                 text.write(content.text)
+            _show_end(text)
             _live[job_id] = (name, content.end)
         elif row is None or row.over:
             del _live[job_id]
@@ -280,6 +283,16 @@ def _text_editor(context: Context) -> Any:
     area = context.window_manager.windows[-1].screen.areas[0]
     area.ui_type = "TEXT_EDITOR"
     return area.spaces.active
+
+
+def _show_end(text: Any) -> None:
+    """Have editors show as many of a text's last lines as there is room for: Blender puts the cursor's line at the top."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            space: Any = area.spaces.active
+            if area.type == "TEXT_EDITOR" and space.text == text:
+                room = space.visible_lines or _FEW_LINES  # before it is drawn it does not know
+                space.top = max(0, len(text.lines) - room + 1)
 
 
 def unregister() -> None:

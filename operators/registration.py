@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from ..panels import carried, details, job_list, preferences, properties, shot, status_bar
+from ..panels import carried, details, job_list, menu, preferences, properties, shot, status_bar
 from . import apply, draft_watch, jobs, look, mirror, session, setup, submit
 
 # In this order, and back: what others refer to comes first.
@@ -28,6 +28,7 @@ MODULES: tuple[ModuleType, ...] = (
     mirror,
     carried,
     job_list,
+    menu,
     shot,
     details,
     draft_watch,

@@ -251,7 +251,7 @@ def why_not() -> str:
 
 def tick() -> float:
     """The timer's function: seconds until it wants to be called again. Scripts without a window call it in a loop."""
-    global _due_at, _ticking
+    global _due_at, _ticking  # noqa: PLW0603
     _due_at = math.inf  # whoever asks for a tick meanwhile gets another one
     _ticking = True
     try:

@@ -115,7 +115,7 @@ def _draw_buttons(layout: Any, details: Details) -> None:
 
 def _state_line(details: Details) -> str:
     parts = [words.STATE_WORDS[details.state]]
-    if details.waits_for_disk and not details.over:
+    if details.waits_for_disk and details.state is JobState.QUEUED:
         parts[0] = "Saving"
     if details.state is JobState.QUEUED:
         if details.queue_position is not None:

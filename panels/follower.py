@@ -60,7 +60,9 @@ class Follower:
         self._details_at = 0.0
         self._eta: tuple[float | None, bool] = (None, True)
         self._eta_at = 0.0
-        self._waits: deque[tuple[float, bool]] = deque(maxlen=_SAMPLE)  # seconds that waiting jobs will take, and if it is a guess
+        self._waits: deque[tuple[float, bool]] = deque(
+            maxlen=_SAMPLE
+        )  # seconds that waiting jobs will take, and if it is a guess
         self._asked = 0  # of those, ever
         self._asked_at = 0.0
         self._ended: list[Row] = []  # since the queue had nothing to do
@@ -261,7 +263,6 @@ class Follower:
             guess = guess or any(guessed for _, guessed in self._waits)
         at_once = max(1, len(running))
         return max([work / at_once, *known]), guess
-
 
     def _start_reader(self) -> None:
         self.jobs.begin_reading()

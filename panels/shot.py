@@ -53,11 +53,11 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
     found, shots = _problems(now, draft)
     layout.use_property_split = True
     layout.use_property_decorate = False
-    wrong = {problem.field for problem in found}
+    wrong = {problem.field for problem in found if not problem.missing}  # what is still empty is no mistake
 
     def line(name: str, **options: Any) -> None:
         row = layout.row()
-        row.alert = name in wrong and bool(getattr(shot, name))  # what is still empty is no mistake
+        row.alert = name in wrong
         row.prop(shot, name, **options)
 
     line("source")
@@ -71,7 +71,7 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
         line("folder")
     else:
         row = layout.row()
-        row.alert = "text" in wrong and bool(draft.text)
+        row.alert = "text" in wrong
         row.prop_search(shot, "text", bpy.data, "texts")
     if shots:
         layout.label(text=words.plural(shots, "shot"), icon="BLANK1")

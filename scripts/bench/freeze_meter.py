@@ -11,6 +11,7 @@ import bisect
 import functools
 import gc
 import inspect
+import os
 import sys
 import time
 from array import array
@@ -23,6 +24,7 @@ import bpy
 
 INTERVAL = 0.005  # seconds between two calls that are asked for
 FREEZE = 0.1  # seconds; a gap longer than this is felt
+STOLEN = 0.02  # seconds; when the host took more of a gap than this, its length says little of this program
 _MOST = 2_000_000  # gaps and calls that are kept
 _DRAWS = ("draw", "draw_header", "draw_item", "filter_items")
 _ACTS = ("execute", "invoke", "poll")
@@ -47,6 +49,7 @@ class FreezeMeter:
         self._package = package
         self._interval = interval
         self._times = array("d")
+        self._stolen = array("d")  # seconds so far, at each of the times
         self._calls: list[Call] = []
         self._restore: list[Callable[[], None]] = []
         self._beat = self._called  # one object, by which Blender knows the timer
@@ -67,7 +70,7 @@ class FreezeMeter:
 
     def clear(self) -> None:
         """Forget what was measured, and go on."""
-        self._times = array("d")
+        self._times, self._stolen = array("d"), array("d")
         self._calls.clear()
 
     def report(self) -> dict[str, Any]:
@@ -79,9 +82,11 @@ class FreezeMeter:
         for call in self._calls:
             kinds.setdefault(call.kind, []).append(call.end - call.start)
             worked.setdefault(call.kind, []).append(call.worked)
-        freezes = [(a, b) for a, b in pairwise(times) if b - a > FREEZE]
+        stolen = [b - a for a, b in pairwise(self._stolen)]
+        freezes = [(a, b, s) for (a, b), s in zip(pairwise(times), stolen, strict=True) if b - a > FREEZE]
         return {
             "seconds": times[-1] - times[0] if times else 0.0,
+            "stolen_seconds": round(sum(stolen), 3),
             "gaps": distribution(gaps),
             "calls": {kind: distribution(values) for kind, values in sorted(kinds.items())},
             "worked": {kind: distribution(values) for kind, values in sorted(worked.items())},
@@ -95,28 +100,31 @@ class FreezeMeter:
                 {
                     "at": round(a - times[0], 3),
                     "ms": _ms(b - a),
+                    "stolen_ms": _ms(s),
                     "calls": [
                         {"kind": c.kind, "name": c.name, "ms": _ms(c.end - c.start)}
                         for c in self._calls
                         if c.start < b and c.end > a
                     ],
                 }
-                for a, b in freezes[:100]
+                for a, b, s in freezes[:100]
             ],
         }
 
-    def _freeze_counts(self, freezes: Sequence[tuple[float, float]]) -> dict[str, int]:
-        """How many there are, in how many a call of ours takes part at all, and in how many ours take a tenth of them or more."""
+    def _freeze_counts(self, freezes: Sequence[tuple[float, float, float]]) -> dict[str, int]:
+        """How many there are, in how many a call of ours takes part at all, in how many of those this machine had its processors
+        all the time, and in how many ours take a tenth of them or more."""
         calls = sorted(self._calls, key=lambda c: c.start)
         starts = [c.start for c in calls]
-        touched, ours = 0, 0
-        for a, b in freezes:
+        touched, undisturbed, ours = 0, 0, 0
+        for a, b, stolen in freezes:
             # Calls do not overlap, but for those within another, which begin later.
             within = calls[bisect.bisect_left(starts, a) : bisect.bisect_left(starts, b)]
             outer = [c for i, c in enumerate(within) if i == 0 or c.start >= max(o.end for o in within[:i])]
             touched += bool(within)
+            undisturbed += bool(within) and stolen < STOLEN
             ours += sum(c.end - c.start for c in outer) >= 0.1 * (b - a)
-        return {"all": len(freezes), "with_calls": touched, "of_ours": ours}
+        return {"all": len(freezes), "with_calls": touched, "undisturbed": undisturbed, "of_ours": ours}
 
     def _by_name(self) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
@@ -127,7 +135,20 @@ class FreezeMeter:
     def _called(self) -> float:
         if len(self._times) < _MOST:
             self._times.append(time.perf_counter())
+            self._stolen.append(stolen_seconds())
         return self._interval
+
+
+def stolen_seconds() -> float:
+    """Processor time that a virtual machine was not given though it wanted it, so far, of all processors; 0 where unknown.
+
+    The kernel counts it in hundredths of a second (proc(5), /proc/stat, steal).
+    """
+    try:
+        with open("/proc/stat", encoding="ascii") as file:  # noqa: PTH123 - a line of a file that is none
+            return int(file.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def distribution(values: Sequence[float]) -> dict[str, float]:

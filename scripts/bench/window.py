@@ -82,10 +82,11 @@ yield from show_tab('Motion Queue')
     frames = window.run(f"return (yield from kept.inside.play({_JUST_RUN}))")
     details["idle"], details["beside loops"] = idle, beside
 
+    end = "kept.end_watch"
+    window.run(f"{end} = kept.inside.watch_reports()")  # before anything runs: a step keeps the function that it reports to
     _fill(report, window, options)
     started = _wait_running(window, options.jobs)
-    end = "kept.end_watch"
-    window.run(f"{end} = kept.inside.watch_reports()")
+    window.run("kept.inside.take_latency()")
     before = window.run("return kept.inside.thread_seconds()")
     busy = _gaps(window, options.seconds, options.operations)
     threads = window.run("return kept.inside.thread_seconds()") - before
@@ -98,7 +99,9 @@ yield from show_tab('Motion Queue')
     note = f"jobs at its begin: {_said(started)}; at its end: {_said(later)}"
     _report_gaps(report, idle, beside, busy, note)
     share = 100 * threads / busy["seconds"]
-    report.add("processor time of the queue's threads in Blender, busy", share, "% of one", note=f"{options.operations:,} operations")
+    report.add(
+        "processor time of the queue's threads in Blender, busy", share, "% of one", note=f"{options.operations:,} operations"
+    )
     _report_calls(report, busy, f"{started['waiting'] + started['running']:,} jobs")
     if latency:
         report.add(
@@ -170,7 +173,9 @@ def _report_gaps(report: Report, idle: dict[str, Any], beside: dict[str, Any], b
         for key in ("p50", "p90", "max"):
             report.add(f"gaps of the event loop, {name}, {key}", gaps[key], "ms")
     report.add("gaps of the event loop, idle, p99", idle["gaps"]["p99"], "ms", note=f"{idle['gaps']['count']:,} gaps")
-    report.add("gaps of the event loop, beside loops, p99", beside["gaps"]["p99"], "ms", note="what any program costs that only idles")
+    report.add(
+        "gaps of the event loop, beside loops, p99", beside["gaps"]["p99"], "ms", note="what any program costs that only idles"
+    )
     target = idle["gaps"]["p99"] + NEARLY
     report.add("gaps of the event loop, busy, p99", busy["gaps"]["p99"], "ms", target=target, note=note)
     alone, shared = idle["freeze_counts"], busy["freeze_counts"]
@@ -179,7 +184,10 @@ def _report_gaps(report: Report, idle: dict[str, Any], beside: dict[str, Any], b
     report.add(
         "gaps over 100 ms, busy", shared["all"], "", note=f"{work['operations']:,} operations, {work['refused']:,} refused"
     )
-    report.add("gaps over 100 ms, busy, in which a call of ours takes part", shared["with_calls"], "", target=0)
+    stolen = f"the host took {busy['stolen_seconds']:.1f} s away (idle: {idle['stolen_seconds']:.1f} s)"
+    report.add("gaps over 100 ms, busy, in which a call of ours takes part", shared["with_calls"], "", note=stolen)
+    undisturbed = shared["undisturbed"]
+    report.add("of these, those in which the host left the machine its processors", undisturbed, "", target=0)
     report.add("gaps over 100 ms, busy, of which our calls take a tenth or more", shared["of_ours"], "", target=0)
 
 
@@ -214,7 +222,10 @@ def _many(report: Report, window: Window, options: argparse.Namespace) -> dict[s
     _report_calls(report, found, f"{there + 100 * batches:,} jobs")
     gaps, counts = found["gaps"], found["freeze_counts"]
     report.add(f"gaps, {there + 100 * batches:,} jobs, p99", gaps["p99"], "ms", note=f"max {gaps['max']:.0f} ms")
-    report.add(f"gaps over 100 ms with a call of ours, {there + 100 * batches:,} jobs", counts["with_calls"], "", target=0)
+    note = f"{counts['with_calls']} with those in which the host took processors away"
+    report.add(
+        f"gaps over 100 ms with a call of ours, {there + 100 * batches:,} jobs", counts["undisturbed"], "", target=0, note=note
+    )
     return found
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real Blender with a real window on a screen of its own: started, driven, looked at and ended from outside.
 
-Where the window is, is said by MOTION_QUEUE_WINDOW: a program that runs its arguments where Xvfb, Blender and ImageMagick's
-`import` are (a chroot, say, that shares /tmp); without it they are looked for on this machine.
+Where the window is, is said by MOTION_QUEUE_WINDOW: a program that runs its arguments where Xvfb, Blender, xdotool and
+ImageMagick's `import` are (a chroot, say, that shares /tmp); without it they are looked for on this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 VARIABLE = "MOTION_QUEUE_WINDOW"
 SHOTS_VARIABLE = "MOTION_QUEUE_WINDOW_SHOTS"  # a folder in which the screenshots are kept
-NEEDED = ("Xvfb", "blender", "import")
+NEEDED = ("Xvfb", "blender", "import", "xdotool")
 SIZE = (1400, 900)
 LIMIT = 300.0  # seconds: only against hanging; on a busy machine the queue's children get what others leave
 _PR_SET_PDEATHSIG = 1
@@ -96,6 +96,12 @@ class Screen:
         assert done.returncode == 0 and path.stat().st_size > 0, done.stderr.decode()
         return path
 
+    def do(self, *what: str) -> None:
+        """Move the mouse, press keys: commands of xdotool(1), as `"mousemove", "10", "20", "click", "1"`."""
+        command = [*self._prefix, "xdotool", *what]
+        done = subprocess.run(command, env=os.environ | self.environment, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(LIMIT)
@@ -115,8 +121,13 @@ class Window:
         *files: Path,
         environment: Mapping[str, str] | None = None,
         size: tuple[int, int] = SIZE,
+        simulated: bool = True,
     ) -> None:
-        """`home` holds the user's folders, with the extension installed; `size` is the window's, in pixels."""
+        """`home` holds the user's folders, with the extension installed; `size` is the window's, in pixels.
+
+        `simulated`: events come from `event_simulate` alone. Otherwise from a mouse and keys (`Screen.do`), as a person's do, and
+        panels that grow move apart, which simulation leaves out.
+        """
         self._screen = screen
         self._home = home
         self._since = time.time()
@@ -129,7 +140,7 @@ class Window:
         address = str(self._folder / "socket")
         listener.bind(address)
         listener.listen(1)
-        blender = ["blender", "--enable-event-simulate", "--window-geometry", "0", "0", *map(str, size)]
+        blender = ["blender", *(["--enable-event-simulate"] if simulated else []), "--window-geometry", "0", "0", *map(str, size)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*prefix, *blender, *map(str, files), "--python", driver, "--", address],

@@ -27,6 +27,7 @@ def traces() -> dict[str, Any]:
         },
         "timer": bpy.app.timers.is_registered(session.tick),
         "properties": hasattr(bpy.types.WindowManager, "motion_queue"),
+        "menu": len(bpy.types.TOPBAR_MT_render._dyn_ui_initialize()),
         "threads": our_threads(),
     }
 
