@@ -155,7 +155,6 @@ class Follower:
             phase=Phase.READY,
             jobs=self.jobs,
             counts=counts,
-            at_once=self.app.settings.concurrency,
             held=held,
             eta=eta,
             eta_is_guess=guess,
@@ -261,7 +260,7 @@ class Follower:
                 return None, True
             work += counts.waiting * sum(seconds for seconds, _ in self._waits) / len(self._waits)
             guess = guess or any(guessed for _, guessed in self._waits)
-        at_once = max(1, len(running))
+        at_once = max(1, len(running) - counts.resting)
         return max([work / at_once, *known]), guess
 
     def _start_reader(self) -> None:

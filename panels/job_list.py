@@ -103,6 +103,8 @@ def row_text(row: Row) -> str:
         parts = [words.percent(row.progress), words.eta(row.eta, guess=row.eta_is_guess), row.stage]
         if row.pausing:
             parts[1:] = ["Pausing"]
+        elif row.resting:
+            parts[1:] = [words.STATE_WORDS[JobState.QUEUED]]
         return " · ".join(part for part in parts if part)
     if row.state is JobState.FAILED:
         return row.error_code.replace("_", " ").capitalize() or words.STATE_WORDS[row.state]

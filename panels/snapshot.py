@@ -69,7 +69,6 @@ class Snapshot:
     problem: str = ""
     jobs: JobList = field(default_factory=JobList)  # may be ahead of the rest by a tenth of a second
     counts: Counts = field(default_factory=Counts)
-    at_once: int = 8  # how many may be at work
     held: Mapping[str, str] = field(default_factory=dict)  # why nothing starts: reason → explanation
     eta: float | None = None  # seconds until nothing waits any more
     eta_is_guess: bool = True
@@ -95,11 +94,9 @@ class Snapshot:
         """For the status bar: `3 running · 12 waiting · 4 min`; empty when there is nothing to say."""
         counts = self.counts
         parts = []
-        begun = counts.running + counts.stopping
-        at_work = min(begun, self.at_once)  # others have made a step, and wait for room for the next one
-        if at_work:
+        if at_work := counts.running + counts.stopping - counts.resting:
             parts.append(f"{at_work:,} running")
-        if waiting := counts.waiting + begun - at_work:
+        if waiting := counts.waiting + counts.resting:
             parts.append(f"{waiting:,} waiting")
         if self.preparing:
             parts.append(f"{self.preparing:,} being prepared")

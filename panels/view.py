@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from ..queue.channel import Event
-from ..queue.contract import JobState, Record
+from ..queue.contract import JobState, Record, StepState
 from ..queue.model import DEFAULT_PRIORITY, Job, Progress
 from ..queue.order import SortedKeys
 from ..queue.states import TERMINAL
@@ -48,6 +48,7 @@ class Row(NamedTuple):
     error_code: str = ""
     recovered: bool = False
     pausing: bool = False  # it pauses at its next checkpoint
+    resting: bool = False  # it runs, but has made a step and waits until there is room for the next one
     revision: int = 0  # of the job: the number of its newest record that is in here
     blend: str = ""  # the file it was queued from
 
@@ -96,6 +97,7 @@ class Counts(NamedTuple):
     completed: int = 0
     failed: int = 0
     cancelled: int = 0
+    resting: int = 0  # of those that run: between two steps
 
     @property
     def unfinished(self) -> int:
@@ -129,6 +131,7 @@ def row_of(job: Job) -> Row:
         error_code=job.error.code if job.error else "",
         recovered=job.recovered,
         pausing=job.pause_requested,
+        resting=job.state is JobState.RUNNING and all(step.state is not StepState.RUNNING for step in job.steps),
         revision=job.revision,
         blend=str(job.source.get("blend") or ""),
     )
@@ -148,6 +151,7 @@ class JobList:
         self._keys: dict[str, Key] = {}  # job or header → its place among what is shown
         self._states: Counter[JobState] = Counter()
         self._running: set[str] = set()  # few, and asked for often
+        self._resting: set[str] = set()
         self._batches: dict[str, Counter[JobState]] = {}
         self._batch_times: dict[str, float] = {}  # when the first job of it was made
         self._matching: Counter[str] = Counter()  # batch → its rows that match, folded or not; kept while grouped
@@ -207,6 +211,7 @@ class JobList:
             completed=states[JobState.COMPLETED],
             failed=states[JobState.FAILED],
             cancelled=states[JobState.CANCELLED],
+            resting=len(self._resting),
         )
 
     def running(self) -> list[Row]:
@@ -247,6 +252,7 @@ class JobList:
         self.settled += 1
         self._states = Counter(row.state for row in found.values())
         self._running = {row.id for row in found.values() if row.state in _RUNNING}
+        self._resting = {row.id for row in found.values() if row.resting}
         self._batches, self._batch_times = {}, {}
         for row in found.values():
             self._count_in_batch(row, 1)
@@ -318,6 +324,7 @@ class JobList:
             self._states[new.state] += 1
             self._count_in_batch(new, 1)
             (self._running.add if new.state in _RUNNING else self._running.discard)(new.id)
+        (self._resting.add if new.resting else self._resting.discard)(new.id)
         self._match(old, -1)
         self._match(new, 1)
         self._place(new.id, self._key(new) if self._matches(new) else None)
@@ -333,6 +340,7 @@ class JobList:
         self.settled += 1
         self._states[row.state] -= 1
         self._running.discard(job_id)
+        self._resting.discard(job_id)
         self._match(row, -1)
         self._count_in_batch(row, -1)
         self._place(job_id, None)
@@ -486,6 +494,12 @@ def _folded(row: Row, record: Record) -> Row:
             changes["progress"] = 1.0
         if state not in _RUNNING:
             changes.update(stage="", eta=None)
+        if state is not JobState.RUNNING:
+            changes["resting"] = False
+    if changes.get("state", row.state) is JobState.RUNNING:
+        states = [StepState(step["state"]) for step in (record.steps or {}).values() if "state" in step]
+        if states:
+            changes["resting"] = StepState.RUNNING not in states
     return row._replace(**changes)
 
 

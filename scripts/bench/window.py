@@ -29,7 +29,9 @@ _STARTING = 180.0  # seconds in which as many jobs should run as are meant to; w
 _ENDING = 20.0  # seconds in which a child that gets hardly any processor time may end, once it was told or killed
 _SIZE = (480, 400)  # of the window: software draws four times as much in 0.1 s, and every gap would be a freeze without us
 _JUST_RUN = 10.0  # seconds of playback
+_QUITS = 3
 TICK, DRAW, OPERATOR, NEARLY = 2.0, 1.0, 10.0, 10.0  # milliseconds
+GONE = 2.0  # seconds
 
 
 def run(argv: Sequence[str]) -> list[dict[str, Any]]:
@@ -57,6 +59,8 @@ def run(argv: Sequence[str]) -> list[dict[str, Any]]:
         try:
             with Window(prefix, screen, home, size=_SIZE) as window:
                 _measure(report, window, options, details)
+            seconds = [_quit(Window(prefix, screen, home, size=_SIZE)) for _ in range(_QUITS)]
+            report.add(f"quit with a job that does not stop, slowest of {_QUITS}", max(seconds), "s", target=GONE)
         finally:
             screen.close()
     if options.json:
@@ -65,15 +69,14 @@ def run(argv: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _measure(report: Report, window: Window, options: argparse.Namespace, details: dict[str, Any]) -> None:
-    window.until(f"bool(package()) and not {module('operators.session')}.why_not()")
+    _bring_in(window)
     window.run("""
 with bpy.context.temp_override(window=window(), area=area(), region=region('WINDOW')):
     bpy.ops.screen.screen_full_area()
 yield 1.0
 yield from show_tab('Motion Queue')
 """)
-    names = "{'window': window, 'area': area, 'region': region, 'move': move}"
-    window.run(f"kept.inside = load({window.send(_INSIDE)!r}, 'window_inside').Inside(package(), {names}); kept.inside.prepare()")
+    window.run("kept.inside.prepare()")
     window.run("yield from kept.inside.work(10.0)")  # software compiles its shaders as they are first used
     window.meter()
     idle = _gaps(window, options.seconds, 0)
@@ -241,6 +244,22 @@ return time.monotonic() - began, left
 """)
     note = f"before: {len(before)}; left: {', '.join(left) or 'none'}; {took:.1f} s"
     report.add("threads and children after the extension was switched off", len(left), "", target=0, note=note)
+
+
+def _quit(window: Window) -> float:
+    """Seconds until the window was gone."""
+    with window:
+        _bring_in(window)
+        window.run("kept.job = kept.inside.submit_deaf(); kept.inside.submit_running(2)")
+        window.until(f"str({module('operators.session')}.app().engine.get(kept.job).state) == 'running'")
+        return window.quit()
+
+
+def _bring_in(window: Window) -> None:
+    """`kept.inside` in there."""
+    window.until(f"bool(package()) and not {module('operators.session')}.why_not()")
+    names = "{'window': window, 'area': area, 'region': region, 'move': move}"
+    window.run(f"kept.inside = load({window.send(_INSIDE)!r}, 'window_inside').Inside(package(), {names})")
 
 
 def _said(counts: dict[str, int]) -> str:

@@ -154,6 +154,28 @@ class Inside:
             yield 0.05
         return time.monotonic() - began
 
+    def submit_deaf(self) -> str:
+        """A job that does not stop, whatever it is told; its id."""
+        queue = self._module("queue")
+
+        class Deaf:
+            name, lane, can_pause = "deaf", "cpu", False
+
+            def run(self, _request: Any, _context: Any) -> None:
+                while True:
+                    time.sleep(0.1)
+
+            def estimate(self, _payload: Any, _results: Any) -> Any:
+                return queue.Estimate()
+
+            def health(self) -> Any:
+                return queue.Health(ok=True)
+
+        engine = self._session.app().engine
+        engine.register_backend(Deaf())
+        engine.register_workflow(queue.Workflow(name="deaf", steps=(queue.StepSpec(name="deaf", backend="deaf"),)))
+        return str(engine.submit(queue.JobSpec(workflow="deaf", priority=100)).job_id)
+
     def counts(self) -> dict[str, int]:
         steps: dict[str, int] = {}
         engine = self._session.app().engine

@@ -49,7 +49,7 @@ def test_the_search_pauses_the_queue(blender: Window, screen: Screen) -> None:
     screen.do("mousemove", str(x), str(y))
     blender.run("yield 0.3")
     screen.do("key", "F3")
-    blender.run("yield 1.0")
+    blender.run("yield 4.0")  # it goes through every menu first
     screen.do("type", "--delay", "50", "Pause Queue")
     blender.run("yield 1.0")
     blender.shoot("by-hand-search")

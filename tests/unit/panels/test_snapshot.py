@@ -15,12 +15,12 @@ from motion_queue.panels.view import Counts
         (Snapshot(), ""),
         (Snapshot(counts=Counts(completed=3)), ""),
         (
-            Snapshot(counts=Counts(running=3, waiting=12), at_once=4, eta=240.0, eta_is_guess=False),
+            Snapshot(counts=Counts(running=3, waiting=12), eta=240.0, eta_is_guess=False),
             "3 running · 12 waiting · 4 min",
         ),
-        (Snapshot(counts=Counts(running=1, stopping=1), at_once=4), "2 running"),
-        # Between two steps a job has begun and waits for room: no more are said to run than may.
-        (Snapshot(counts=Counts(running=1_016, waiting=2_000), at_once=8), "8 running · 3,008 waiting"),
+        (Snapshot(counts=Counts(running=1, stopping=1)), "2 running"),
+        # Between two steps a job has begun, and waits for room.
+        (Snapshot(counts=Counts(running=1_016, waiting=2_000, resting=1_008)), "8 running · 3,008 waiting"),
         (Snapshot(counts=Counts(waiting=2), held={"paused": "Paused."}, eta=1.0), "2 waiting · paused"),
         (Snapshot(counts=Counts(waiting=2), held={"recovered": "…"}, preparing=1), "2 waiting · 1 being prepared · on hold"),
     ],

@@ -243,3 +243,18 @@ def test_batch_names_survive_marks_and_control_characters() -> None:
     assert batch_title(new_batch_id("walks #2", "a1")) == "walks #2"
     assert batch_title("plain") == "plain" and batch_title("") == "Single shots"
     assert batch_title(new_batch_id("a\0b\n", "1")) == "a b "
+
+
+def test_between_two_steps_a_job_rests() -> None:
+    jobs = JobList()
+    jobs.apply(Event(record=Record(1, 0.0, "job_submitted", "a", {"label": "a"})))
+    started = {"0": {"state": "running"}}
+    jobs.apply(Event(record=Record(2, 0.0, "step_started", "a", {"state": JobState.RUNNING}, started)))
+    assert (jobs.counts.running, jobs.counts.resting) == (1, 0)
+    jobs.apply(Event(record=Record(3, 0.0, "step_completed", "a", {}, {"0": {"state": "completed"}})))
+    assert (jobs.counts.running, jobs.counts.resting) == (1, 1)
+    jobs.apply(Event(record=Record(4, 0.0, "step_started", "a", {}, {"1": {"state": "running"}})))
+    assert (jobs.counts.running, jobs.counts.resting) == (1, 0)
+    jobs.apply(Event(record=Record(5, 0.0, "step_completed", "a", {}, {"1": {"state": "completed"}})))
+    jobs.apply(Event(record=Record(6, 0.0, "job_completed", "a", {"state": JobState.COMPLETED})))
+    assert (jobs.counts.completed, jobs.counts.resting) == (1, 0)
