@@ -90,7 +90,11 @@ class FreezeMeter:
             "gaps": distribution(gaps),
             "calls": {kind: distribution(values) for kind, values in sorted(kinds.items())},
             "worked": {kind: distribution(values) for kind, values in sorted(worked.items())},
-            "names": {name: distribution(values) for name, values in sorted(self._by_name().items())},
+            "names": {
+                name: distribution([c.end - c.start for c in found])
+                | {"worked_p99": distribution([c.worked for c in found])["p99"]}
+                for name, found in sorted(self._by_name().items())
+            },
             "longest_calls": [
                 {"kind": c.kind, "name": c.name, "ms": _ms(c.end - c.start), "worked_ms": _ms(c.worked)}
                 for c in sorted(self._calls, key=lambda c: c.start - c.end)[:10]
@@ -126,10 +130,10 @@ class FreezeMeter:
             ours += sum(c.end - c.start for c in outer) >= 0.1 * (b - a)
         return {"all": len(freezes), "with_calls": touched, "undisturbed": undisturbed, "of_ours": ours}
 
-    def _by_name(self) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {}
+    def _by_name(self) -> dict[str, list[Call]]:
+        found: dict[str, list[Call]] = {}
         for call in self._calls:
-            found.setdefault(call.name, []).append(call.end - call.start)
+            found.setdefault(call.name, []).append(call)
         return found
 
     def _called(self) -> float:

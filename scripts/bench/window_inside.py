@@ -16,8 +16,9 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import bpy
+from mathutils import Euler
 
-STEP = 0.1  # seconds between two movements of the mouse: software draws a view in half of that
+STEP = 0.1  # seconds between two turns of the view: software draws it in half of that
 OBJECTS, SCENES = 20, 3
 Wait = Generator[float, None, Any]
 
@@ -26,7 +27,7 @@ class Inside:
     """One for a Blender. Generators are driven by the window's own timer: what they yield is the time to let it live."""
 
     def __init__(self, package: str, driver: dict[str, Any]) -> None:
-        """`driver` has the names of the harness's driver: window, area, region, move."""
+        """`driver` has the names of the harness's driver: window, area, region."""
         self._package = package
         self._driver = driver
         self._session = self._module("operators.session")
@@ -67,33 +68,23 @@ class Inside:
         began = time.monotonic()
         done, step, failed = 0, 0, 0
         acts = self._acts()
-        place = self._driver["region"]("WINDOW")
-        x, y = place.x + place.width // 3, place.y + place.height // 2
         window = self._driver["window"]()
-        self._driver["move"](x, y)
-        window.event_simulate(type="MIDDLEMOUSE", value="PRESS", x=x, y=y)
+        view = self._driver["area"]().spaces.active.region_3d
         while (elapsed := time.monotonic() - began) < seconds:
             step += 1
-            dx, dy = int(60 * math.sin(step / 5)), int(40 * math.cos(step / 7))
-            self._driver["move"](x + dx, y + dy)
+            view.view_rotation = Euler((1.1 + 0.3 * math.sin(step / 7), 0.0, step / 15)).to_quaternion()
+            self._driver["region"]("WINDOW").tag_redraw()
             thing = window.scene.collection.objects[-1]
             thing.scale.x = 1.0 + 0.5 * math.sin(step / 3)
             if step % 3 == 0:
                 window.scene.frame_set(step % 240)
             if step % 15 == 0:
-                window.event_simulate(type="MIDDLEMOUSE", value="RELEASE", x=x + dx, y=y + dy)
-                yield 0.05
                 window.scene = bpy.data.scenes[(step // 15) % len(bpy.data.scenes)]
-                yield 0.05
-                self._driver["move"](x, y)
-                window.event_simulate(type="MIDDLEMOUSE", value="PRESS", x=x, y=y)
             due = min(operations, int(operations * elapsed / (0.95 * seconds)) + 1) if operations else 0
             while done < due:
                 failed += not acts[done % len(acts)]()
                 done += 1
             yield STEP
-        window.event_simulate(type="MIDDLEMOUSE", value="RELEASE", x=x, y=y)
-        yield 0.2
         return {"steps": step, "operations": done, "refused": failed}
 
     def play(self, seconds: float) -> Wait:

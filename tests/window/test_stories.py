@@ -38,7 +38,9 @@ def blender(
 def long(blender: Window) -> str:
     """A job that runs during all of this: it takes minutes."""
     job = submitted(blender, "The long one", "a person walks in a circle", seconds=30.0, render=True, priority=100)
-    blender.until(f"str({ENGINE}.get({job!r}).state) == 'running'")
+    # In its longest step, the last one that a pause of the queue could come before.
+    blender.until(f"(lambda step: step is not None and step.name == 'render')({ENGINE}.get({job!r}).current)")
+    blender.until(f"str({ENGINE}.get({job!r}).state) == 'running' and not {ENGINE}.get({job!r}).stage.startswith('waiting')")
     return job
 
 
