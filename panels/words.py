@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..queue.contract import JobState, StepState
 
 STATE_ICONS = {
@@ -93,7 +95,8 @@ def clean(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
-def wrapped(text: str, width: int) -> list[str]:
+@lru_cache(maxsize=256)  # the same few texts are drawn ten times a second
+def wrapped(text: str, width: int) -> tuple[str, ...]:
     """Lines of at most `width` characters: Blender's labels do not wrap. A longer word is cut."""
     lines: list[str] = []
     for paragraph in text.splitlines() or [""]:
@@ -114,4 +117,4 @@ def wrapped(text: str, width: int) -> list[str]:
                 line = f"{line} {word}" if line else word
         if line:
             lines.append(line)
-    return lines
+    return tuple(lines)
