@@ -98,9 +98,11 @@ yield from show_tab('Motion Queue')
     before = window.run("return kept.inside.thread_seconds()")
     busy = _gaps(window, options.seconds, options.operations)
     threads = window.run("return kept.inside.thread_seconds()") - before
-    latency = window.run("return kept.inside.take_latency()")
     later = window.run("return kept.inside.counts()")
     busy_frames = window.run(f"return (yield from kept.inside.play({_JUST_RUN}))")
+    window.run("kept.inside.show_running(); kept.inside.take_latency()")
+    window.run(f"yield from kept.inside.work({options.seconds})")
+    latency = window.run("return kept.inside.take_latency()")
     window.run(f"{end}()")
     details["busy"], details["started"], details["later"], details["latency"] = busy, started, later, latency
 

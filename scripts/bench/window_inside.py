@@ -278,6 +278,11 @@ class Inside:
 
         return end
 
+    def show_running(self) -> None:
+        """Have the list show the jobs that run: it goes to the one that is selected."""
+        self._session.select(self._session.follower().jobs.entry(0).id)
+        self._reports.clear()  # of rows that were out of sight
+
     def take_latency(self) -> list[float]:
         found, self._latency = self._latency, []
         return found
