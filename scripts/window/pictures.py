@@ -19,6 +19,23 @@ SNAPSHOT = f"{module('panels.snapshot')}.current()"
 JOBS = f"{SESSION}.app().engine.query(limit=1000).jobs"
 SHOT = "bpy.context.window_manager.motion_queue.shot"
 LIST = "bpy.context.window_manager.motion_queue.jobs"
+LIGHT = """
+import os
+bpy.context.preferences.view.ui_scale = 1.0
+folders = bpy.utils.preset_paths('interface_theme')
+theme = next(p for f in folders for n in sorted(os.listdir(f)) if n.lower().endswith('light.xml') for p in [os.path.join(f, n)])
+bpy.ops.script.execute_preset(filepath=theme, menu_idname='USERPREF_MT_interface_theme_presets')
+yield 0.8
+"""
+PREFERENCES = """
+area('VIEW_3D').type = 'PREFERENCES'
+yield 0.8
+bpy.context.preferences.active_section = 'ADDONS'
+bpy.context.window_manager.addon_search = 'Motion Queue'
+bpy.ops.preferences.addon_expand(module=package())
+yield 0.5
+bpy.ops.motion_queue.test_setup()
+"""  # with the test of the set-up under way
 _FILM = "/home/animator/film"  # on the machine with the window
 
 _CHARACTER = """
@@ -157,14 +174,7 @@ yield 0.5
 """)
     pictures.run("bpy.context.preferences.view.ui_scale = 2.0; yield 1.0")
     pictures.take("2x")
-    pictures.run("""
-import os
-bpy.context.preferences.view.ui_scale = 1.0
-folders = bpy.utils.preset_paths('interface_theme')
-theme = next(p for f in folders for n in sorted(os.listdir(f)) if n.lower().endswith('light.xml') for p in [os.path.join(f, n)])
-bpy.ops.script.execute_preset(filepath=theme, menu_idname='USERPREF_MT_interface_theme_presets')
-yield 0.8
-""")
+    pictures.run(LIGHT)
     pictures.take("light")
     pictures.run("bpy.ops.wm.save_mainfile()")
 
@@ -172,16 +182,7 @@ yield 0.8
 def _after_a_crash(pictures: Pictures) -> None:
     pictures.enlarge()
     pictures.take("recovery")
-    pictures.run("""
-bpy.ops.motion_queue.cancel_all()
-area('VIEW_3D').type = 'PREFERENCES'
-yield 0.8
-bpy.context.preferences.active_section = 'ADDONS'
-bpy.context.window_manager.addon_search = 'Motion Queue'
-bpy.ops.preferences.addon_expand(module=package())
-yield 0.5
-bpy.ops.motion_queue.test_setup()
-""")
+    pictures.run(f"bpy.ops.motion_queue.cancel_all()\n{PREFERENCES}")
     pictures.until(f"not {SNAPSHOT}.testing and {SNAPSHOT}.health")
     pictures.take("preferences")
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from motion_queue.scripts.window.harness import Window
+from motion_queue.scripts.window.pictures import LIGHT, PREFERENCES
 
 from .conftest import JOBS, READY, SESSION, OpenWindow
 
@@ -67,28 +68,13 @@ def test_jobs_in_every_state_are_drawn(filled: Window) -> None:
 def test_twice_the_size_and_in_the_light_theme(filled: Window) -> None:
     filled.run("bpy.context.preferences.view.ui_scale = 2.0; yield 0.5")
     shoot(filled, "panels-2x")
-    filled.run("""
-import os
-bpy.context.preferences.view.ui_scale = 1.0
-folders = bpy.utils.preset_paths('interface_theme')
-theme = next(p for f in folders for n in sorted(os.listdir(f)) if n.lower().endswith('light.xml') for p in [os.path.join(f, n)])
-bpy.ops.script.execute_preset(filepath=theme, menu_idname='USERPREF_MT_interface_theme_presets')
-yield 0.5
-""")
+    filled.run(LIGHT)
     shoot(filled, "panels-light")
     assert errors(filled) == []
 
 
 def test_the_preferences_are_drawn_with_the_test_of_the_set_up(window: Window) -> None:
-    window.run("""
-area('VIEW_3D').type = 'PREFERENCES'
-yield 0.5
-bpy.context.preferences.active_section = 'ADDONS'
-bpy.context.window_manager.addon_search = 'Motion Queue'
-bpy.ops.preferences.addon_expand(module=package())
-yield 0.5
-bpy.ops.motion_queue.test_setup()
-""")
+    window.run(PREFERENCES)
     window.until(f"not {SNAPSHOT}.testing and {SNAPSHOT}.health")
     window.run("yield 1.0")
     window.shoot("panels-preferences")
