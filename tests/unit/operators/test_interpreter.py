@@ -76,9 +76,9 @@ def test_a_thread_that_comes_back_from_the_system_does_not_wait_long_for_one_tha
         thread = threading.Thread(target=lambda: [None for _ in iter(over.is_set, True)])
         thread.start()
         found = []
-        for _ in range(40):
+        for _ in range(15):
             began = time.perf_counter()
-            time.sleep(0)  # gives the lock away
+            time.sleep(0.001)  # long enough for the other thread to have the lock, unlike sleep(0)
             found.append(time.perf_counter() - began)
         over.set()
         thread.join()
