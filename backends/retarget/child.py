@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Retargets one clip onto one character and writes .blend and .fbx. Runs only inside a child Blender.
 
-The mathematics is in `motion`; this module turns an armature into arrays and arrays into one action.
+The mathematics is in `motion`, an armature's arrays are in `rig` and its action in `write`; this module joins them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...motion.bvh import read_bvh
 from ...motion.errors import MotionError
-from ...motion.retarget import Pose, Rig, retarget
+from ...motion.retarget import retarget
 from ...queue.errors import MotionQueueError
-from .. import compat, disk
+from .. import disk
 from ..protocol import ChildContext
 from ..render.video import set_fps
 from . import load
 from .rig import read_rig
+from .write import write_pose
 
 if TYPE_CHECKING:
     import bpy
@@ -52,10 +52,8 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     scene.frame_start, scene.frame_end = 1, len(pose)
     scene.frame_current = 1
     set_fps(scene, fps)
-    notes = [*pose.notes, *_prepare(armature, rig, pose)]
-    action = compat.write_action(armature, arguments["name"][:60], _channels(armature, rig, pose, unit), 1)
-    action.use_frame_range = True
-    action.frame_start, action.frame_end = 1, len(pose)
+    action, prepared = write_pose(armature, rig, pose, unit, name=arguments["name"])
+    notes = [*pose.notes, *prepared]
     for note in notes:
         context.log("info", note)
     context.check()
@@ -81,47 +79,6 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         "scale": pose.scale,
         "notes": notes[:20],
     }
-
-
-def _prepare(armature: bpy.types.Object, rig: Rig, pose: Pose) -> list[str]:
-    """Make the mapped bones follow their keys and nothing else; says what had to be switched off."""
-    muted: list[str] = []
-    root = rig.names[pose.root]
-    if armature.data.bones[root].use_connect:
-        _disconnect(armature, root)
-    armature.data.bones[root].use_local_location = True
-    for i in (*pose.mapped, pose.root):
-        name = rig.names[i]
-        bone = armature.pose.bones[name]
-        bone.rotation_mode = "QUATERNION"
-        armature.data.bones[name].use_inherit_rotation = True
-        for constraint in bone.constraints:
-            if not constraint.mute:
-                constraint.mute = True
-                muted.append(name)
-    return [f"Constraints were muted on {len(set(muted))} bones that the motion drives."] if muted else []
-
-
-def _disconnect(armature: bpy.types.Object, bone: str) -> None:
-    """A connected bone cannot be moved, and the root has to."""
-    import bpy  # noqa: PLC0415
-
-    bpy.context.view_layer.objects.active = armature
-    bpy.ops.object.mode_set(mode="EDIT")
-    armature.data.edit_bones[bone].use_connect = False
-    bpy.ops.object.mode_set(mode="OBJECT")
-
-
-def _channels(armature: bpy.types.Object, rig: Rig, pose: Pose, unit: float) -> Iterator[compat.Channel]:
-    for i in sorted({*pose.mapped, pose.root}):
-        name = rig.names[i]
-        path = armature.pose.bones[name].path_from_id("rotation_quaternion")
-        for k in range(4):
-            yield compat.Channel(path, k, name, pose.rotations[:, i, k])
-    name = rig.names[pose.root]
-    path = armature.pose.bones[name].path_from_id("location")
-    for k in range(3):
-        yield compat.Channel(path, k, name, pose.locations[:, k] / unit)
 
 
 def _pack(context: ChildContext) -> None:
