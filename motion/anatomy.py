@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,15 @@ from .quat import Array, normalize
 from .skeleton import Ints, Motion
 
 Frames = Mapping[str, Array]  # name → quaternion [4]
+
+
+class Joints(Protocol):
+    """Which joint is which part of the body: a `JointMap`, or a plain mapping for a part of a skeleton."""
+
+    def __getitem__(self, name: str, /) -> int: ...
+
+    def get(self, name: str, /) -> int | None: ...
+
 
 _UP = np.array([0.0, 0.0, 1.0])
 _STANDING_SHARE = 0.2  # of a clip's frames, the most upright ones: what stands in for a rest pose that is no stance
@@ -37,7 +47,7 @@ _AXIS_ROTATIONS = quat.from_matrix(
 )
 
 
-def leg_length(points: Array, joints: JointMap) -> float:
+def leg_length(points: Array, joints: Joints) -> float:
     """Thigh and shin, mean of both sides, in the unit of `points` [J, 3]."""
     bones = [("hip", "knee"), ("knee", "ankle")]
     lengths = [np.linalg.norm(points[joints[f"{s}_{a}"]] - points[joints[f"{s}_{b}"]]) for s in "lr" for a, b in bones]
@@ -119,6 +129,11 @@ class Performance:
 
     joints: JointMap
     rotations: Array  # [F, J, 4] of the joints in the world
+    positions: Array  # [F, J, 3]
+    frame_time: float  # seconds
+    stance: Array  # [J, 3] where the joints are when the person stands, with their rotations [J, 4] and the limbs' ends [J, 3]
+    stance_rotations: Array
+    stance_tips: Array
     local: Frames  # frame of each part in its joint's own axes
     spine_local: tuple[Array, ...]
     neck_local: tuple[Array, ...]
@@ -145,19 +160,31 @@ class Performance:
         rotations, positions = quat.mul(to_z, rotations), quat.rotate(to_z, positions)
         tips = np.full((len(skeleton), 3), np.nan)
         if standing:
+            stance, stance_rotations = quat.rotate(to_z, rest), np.tile(to_z, (len(skeleton), 1))
             tips[skeleton.end_parents] = rest[skeleton.end_parents] + skeleton.end_offsets
             local = rest_frames(joints, skeleton.parents, rest, tips)
             spine_local = (local["pelvis"],) * len(joints.spine)
             neck_local = (local["pelvis"],) * len(joints.neck)
         else:
             notes.append("The clip's rest pose is no stance; a stance was taken from its most upright frames.")
+            ankles = 0.5 * (positions[:, joints["l_ankle"]] + positions[:, joints["r_ankle"]])
+            tallest = int(np.argmax((positions[:, joints["head"]] - ankles)[:, 2]))
+            stance, stance_rotations = positions[tallest], rotations[tallest]
             tips[skeleton.end_parents] = skeleton.end_offsets
             local, spine_local, neck_local = _calibrate(motion, joints, rotations, positions, tips)
+        stance_tips = np.full((len(skeleton), 3), np.nan)
+        ends = skeleton.end_parents
+        stance_tips[ends] = stance[ends] + quat.rotate(stance_rotations[ends], skeleton.end_offsets)
         # Lengths as the first frame has them: offsets can be overridden by position channels.
         first = positions[0]
         return cls(
             joints=joints,
             rotations=rotations,
+            positions=positions,
+            frame_time=motion.frame_time,
+            stance=stance,
+            stance_rotations=stance_rotations,
+            stance_tips=stance_tips,
             local=local,
             spine_local=spine_local,
             neck_local=neck_local,

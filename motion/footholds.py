@@ -27,6 +27,7 @@ class LockOptions:
     wander: float = 0.1  # a foot that stands moves no further than this about its place; beyond it is a new place
     longest_pull: float = 0.15  # how far a foot is pulled at most; a contact that needs more is let go
     lowest: float = 0.08  # how far the pelvis goes down at most for a foot out of reach
+    lower_blend: float = 0.15  # the time before and after that within which it does so
     toe_bend: float = np.radians(65.0)
     # For what glides, as models make bodies and feet do. Times are the longest by which something lags behind where it was.
     carry: float = 0.0  # to this a body is kept from going otherwise than its standing feet say

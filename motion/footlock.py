@@ -20,6 +20,7 @@ from .skeleton import Ints
 from .smooth import ease, envelope
 
 _HOLD = 40000.0  # weight of a planted point against the wish to leave the source as it is
+_STIFFER = 450.0  # how much larger that weight is at least than the one of smoothness, so that trembling feet are held too
 _BODY_HOLD = 60.0
 _TOE_HOLD = 30.0
 _BALL_FACING, _HEEL_FACING = 0.2, 0.5  # cosine between the sole's normal and up, below which no contact is believed
@@ -129,7 +130,7 @@ def lock_feet(
     held = np.stack([plan.flat | plan.on_heel, plan.on_ball], axis=-1)
     # First how the foot is turned, so that heel and ball can both stand, then where it is.
     sole = quat.rotate(ankle_r, legs.heel - legs.flat_ball)
-    turned = sole + ease(plan.sole - sole, _weight(plan.flat), frame_time, seconds=options.blend)
+    turned = sole + ease(plan.sole - sole, _weight(plan.flat, _hold(frame_time, options)), frame_time, seconds=options.blend)
     heel_of = _heel_of(legs, quat.mul(quat.between(sole, turned), ankle_r), up=up)
     faces = facing(legs, rotations, up=up)
     pull = _pull(plan, ball, heel_of, faces, frame_time, up=up, floor=floor, metre=metre, options=options)
@@ -148,7 +149,7 @@ def lock_feet(
     hip, knee, old = (positions[:, joint] + shift[:, None] for joint in (legs.hip, legs.knee, legs.ankle))
     lower = _lowering(hip, knee, old, ankle, held[..., HEEL] | held[..., BALL], up=up, most=options.lowest * metre)
     drop = np.zeros((frames, 1, 3))
-    drop[:, 0, up] = envelope(lower, frame_time, seconds=0.15)
+    drop[:, 0, up] = envelope(lower, frame_time, seconds=options.lower_blend)
     forward = quat.rotate(rotations[:, legs.hip], legs.forward)
     leg = ik.solve(hip - drop, knee - drop, old - drop, ankle, forward=forward, soft=_SOFT)
     toe_turn = _toes(
@@ -199,7 +200,8 @@ def _pull(
     close to it; and up while they swing too low."""
     goal = np.where(plan.on_ball[..., None], plan.ball, plan.heel - heel_of) - ball
     held = plan.on_ball | plan.on_heel
-    weight = _weight(held)
+    hold = _hold(frame_time, options)
+    weight = _weight(held, hold)
     pull = np.zeros_like(ball)
     level = [axis for axis in range(3) if axis != up]
     near_floor = faces > _BALL_FACING
@@ -218,12 +220,17 @@ def _pull(
         step = -(drag[..., None] * way).sum(axis=2) / np.maximum(total, 1e-9)[..., None]
         pull[..., level] = ease(goal[..., level], weight, frame_time, seconds=options.blend, step=step, drag=total)
     up_goal = np.where(held, goal[..., up], lift)
-    up_weight = np.where(held, _HOLD, np.where(lift > 0.0, _LIFT, 0.0))
+    up_weight = np.where(held, hold, np.where(lift > 0.0, _LIFT, 0.0))
     pull[..., up] = ease(up_goal[..., None], up_weight, frame_time, seconds=options.blend)[..., 0]
     return pull
 
 
-def _weight(mask: Mask, size: float = _HOLD) -> Array:
+def _hold(frame_time: float, options: LockOptions) -> float:
+    """The weight of a planted point: at many frames a second smoothness counts for more, per frame."""
+    return max(_HOLD, _STIFFER * (options.blend / frame_time) ** 6)
+
+
+def _weight(mask: Mask, size: float) -> Array:
     return np.where(mask, size, 0.0)
 
 

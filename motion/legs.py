@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import anatomy, quat
+from .anatomy import Joints
 from .humanoid import JointMap
 from .kinematics import world
 from .quat import Array, normalize
@@ -74,10 +75,11 @@ def _tallness(points: Array, joints: JointMap) -> Array:
     return np.asarray(points[:, joints["head"]] - 0.5 * (points[:, joints["l_ankle"]] + points[:, joints["r_ankle"]]))
 
 
-def legs_of_stance(joints: JointMap, points: Array, rotations: Array, tips: Array, *, up: int) -> Legs:
+def legs_of_stance(joints: Joints, points: Array, rotations: Array, tips: Array, *, up: int, lowest: float | None = None) -> Legs:
     """The legs of somebody who stands: joint positions [J, 3], world rotations [J, 4], ends of limbs [J, 3] (nan: unknown).
 
-    `up` is the index of the axis that points up. Each sole is taken as level, at the lowest point that is known of its foot.
+    `up` is the index of the axis that points up. Each sole is taken as level, at the height `lowest`; where that is not known, at
+    the lowest point that is known of its foot.
     """
     above = np.zeros(3)
     above[up] = 1.0
@@ -87,7 +89,8 @@ def legs_of_stance(joints: JointMap, points: Array, rotations: Array, tips: Arra
 
     heel, hinge, ball, tip, forward, upward = (np.zeros((2, 3)) for _ in range(6))
     rise = np.zeros(2)
-    toe = np.array([joints.get(f"{side}_foot") if f"{side}_foot" in joints.joints else -1 for side in SIDES], dtype=np.int64)
+    toes = [joints.get(f"{side}_foot") for side in SIDES]
+    toe = np.array([-1 if joint is None else joint for joint in toes], dtype=np.int64)
     for i, side in enumerate(SIDES):
         ankle = joints[f"{side}_ankle"]
         at, back = points[ankle], quat.inverse(rotations[ankle])
@@ -95,22 +98,23 @@ def legs_of_stance(joints: JointMap, points: Array, rotations: Array, tips: Arra
         end = tips[toe[i]] if toe[i] >= 0 else tips[ankle]
         end_known = bool(np.isfinite(end).all())
         if joint is not None:
-            to_ball, lowest = _level(joint - at, up), joint[up] - _SOLE_BELOW * max(at[up] - joint[up], 0.0)
+            to_ball, sole = _level(joint - at, up), joint[up] - _SOLE_BELOW * max(at[up] - joint[up], 0.0)
         elif end_known:
-            to_ball, lowest = _BALL_OF_TIP * _level(end - at, up), float(end[up])
+            to_ball, sole = _BALL_OF_TIP * _level(end - at, up), float(end[up])
         else:
-            to_ball, lowest = _FOOT * length * ahead, float(at[up]) - 0.1 * length
+            to_ball, sole = _FOOT * length * ahead, float(at[up]) - 0.1 * length
         if np.linalg.norm(to_ball) < 0.03 * length:  # a foot that points down, or none to speak of
             to_ball, joint = _FOOT * length * ahead, None
-        lowest = min(lowest, float(end[up])) if end_known else lowest
+        sole = min(sole, float(end[up])) if end_known else sole
+        sole = sole if lowest is None else lowest
         to_tip = _level(end - at, up) if end_known else (1.0 + _TIP_AHEAD) * to_ball
         if np.dot(to_tip, to_ball) <= 1.1 * np.dot(to_ball, to_ball):
             to_tip = (1.0 + _TIP_AHEAD) * to_ball
-        down = above * (lowest - at[up])
+        down = above * (sole - at[up])
         heel[i] = quat.rotate(back, down - _HEEL_BEHIND * to_ball)
         carrier = int(toe[i]) if toe[i] >= 0 else ankle
         hinge[i] = quat.rotate(back, down + to_ball if joint is None else joint - at)
-        rise[i] = 0.0 if joint is None else joint[up] - lowest
+        rise[i] = 0.0 if joint is None else joint[up] - sole
         ball[i] = quat.rotate(quat.inverse(rotations[carrier]), at + down + to_ball - points[carrier])
         tip[i] = quat.rotate(quat.inverse(rotations[carrier]), at + down + to_tip - points[carrier])
         forward[i] = quat.rotate(quat.inverse(rotations[joints[f"{side}_hip"]]), ahead)

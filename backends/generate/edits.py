@@ -23,7 +23,8 @@ from ...motion.legs import find_legs
 from ...motion.loop import Loop, make_loop, repeat
 from ...motion.offsets import about, heading_change
 from ...motion.quat import Array
-from ...motion.retarget import Rig, retarget
+from ...motion.retarget import RetargetOptions, retarget
+from ...motion.rig import Rig
 from ...motion.skeleton import Motion
 from ...motion.smooth import low_pass
 from . import representation as rep
@@ -124,7 +125,7 @@ def read_pose(path: Path, frame: int) -> StillPose:
         own = [names.index(name) for name in rep.NAMES]  # a file has its joints in another order
         if bool(np.allclose(clip.skeleton.offsets[own][1:], rep.OFFSETS[1:] * METRE, atol=0.01)):
             return StillPose(rotations=one.rotations[0, own], height=float(one.positions[0, own[0], 1]))
-    pose = retarget(one, _rig())
+    pose = retarget(one, _rig(), options=RetargetOptions(foot_lock=False))
     height = (rep.OFFSETS[0, 1] + float(pose.locations[0, 1])) * METRE
     return StillPose(rotations=pose.rotations[0], height=height)
 

@@ -18,7 +18,8 @@ from ...motion.errors import MotionError
 from ...motion.kinematics import resample
 from ...motion.quat import Array
 from ...motion.reduce import Keys
-from ...motion.retarget import Pose, Rig, retarget
+from ...motion.retarget import Pose, retarget
+from ...motion.rig import Rig
 from ...queue.errors import MotionQueueError
 from ..protocol import ChildContext
 
@@ -123,11 +124,11 @@ def make_tracks(rig: Rig, pose: Pose, modes: list[str], tolerance: float) -> lis
     """The pose as keys: rotations as each bone's own mode wants them, and the root's location in metres."""
     tracks: list[Track] = []
     for mode in dict.fromkeys(modes[bone] for bone in pose.mapped):
-        bones = [bone for bone in pose.mapped if modes[bone] == mode]
-        values, distance = _in_mode(pose.rotations[:, bones], mode)
+        places = [place for place, bone in enumerate(pose.mapped) if modes[bone] == mode]
+        values, distance = _in_mode(pose.rotations[:, places], mode)
         path = ROTATION_PATHS.get(mode, "rotation_euler")
-        for bone, keys in zip(bones, reduce.reduce(values, tolerance, distance), strict=True):
-            tracks.append(Track(bone=rig.names[bone], path=path, keys=keys))
+        for place, keys in zip(places, reduce.reduce(values, tolerance, distance), strict=True):
+            tracks.append(Track(bone=rig.names[pose.mapped[place]], path=path, keys=keys))
     keys = reduce.reduce(pose.locations[:, None], tolerance * _REACH, reduce.length_distance)[0]
     tracks.append(Track(bone=rig.names[pose.root], path="location", keys=keys))
     return tracks

@@ -14,7 +14,7 @@ import numpy as np
 from ...motion import quat
 from ...motion.errors import MotionError
 from ...motion.quat import Array
-from ...motion.retarget import Rig
+from ...motion.rig import Rig
 
 if TYPE_CHECKING:
     import bpy

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...motion.retarget import Pose, Rig
+from ...motion.retarget import Pose
+from ...motion.rig import Rig
 from .. import compat
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _prepare(armature: bpy.types.Object, rig: Rig, pose: Pose) -> list[str]:
     if armature.data.bones[root].use_connect:
         _disconnect(armature, root)
     armature.data.bones[root].use_local_location = True
-    for i in (*pose.mapped, pose.root):
+    for i in pose.mapped:
         name = rig.names[i]
         bone = armature.pose.bones[name]
         bone.rotation_mode = "QUATERNION"
@@ -63,11 +64,11 @@ def _disconnect(armature: bpy.types.Object, bone: str) -> None:
 
 
 def _channels(armature: bpy.types.Object, rig: Rig, pose: Pose, unit: float) -> Iterator[compat.Channel]:
-    for i in sorted({*pose.mapped, pose.root}):
-        name = rig.names[i]
+    for place, bone in enumerate(pose.mapped):
+        name = rig.names[bone]
         path = armature.pose.bones[name].path_from_id("rotation_quaternion")
         for k in range(4):
-            yield compat.Channel(path, k, name, pose.rotations[:, i, k])
+            yield compat.Channel(path, k, name, pose.rotations[:, place, k])
     name = rig.names[pose.root]
     path = armature.pose.bones[name].path_from_id("location")
     for k in range(3):

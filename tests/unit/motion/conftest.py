@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from motion_queue.motion import quat
-from motion_queue.motion.retarget import Rig
+from motion_queue.motion.rig import Rig
 from motion_queue.scripts.make_sample import skeleton
 
 Point = tuple[float, float, float]
