@@ -8,32 +8,68 @@ foot is pulled, how high a contact reaches) are those of an adult and shrink and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 
 from . import anatomy, quat
 from .anatomy import Joints, Performance
 from .contacts import ContactOptions, Mask, velocity
+from .errors import MotionError
 from .footholds import LockOptions
 from .footlock import find_foot_contacts, lock_feet, locked_rotations
 from .legs import TIP, legs_of_stance
 from .quat import Array
 from .rig import Rig
+from .smooth import low_pass
 
 _UP = 2
 _ADULT_LEG = 0.8  # metres, hip to ankle
 _SLOW = 0.15  # metres per second, adult: a sole's point that is slower stands, or it would have to hang in the air
+_PATH_CUTOFF = 0.5  # Hz: what of the hips' way is the path, and what is sway
 _CONTACTS = ContactOptions(low=0.05, slow=0.4, high=0.08, fast=0.8)
 # What was captured is kept wherever a foot need not be held: short blends, and a body that follows its standing feet at once.
 _LOCK = LockOptions(blend=0.04, body_blend=0.06, lower_blend=0.03)
+
+
+class Travel(StrEnum):
+    """Which bone carries the path over the ground."""
+
+    HIPS = "hips"
+    ROOT = "root"  # the bone above the pelvis: games take the path from it; hips keep their sway
+    IN_PLACE = "in_place"  # none: the character treads on the spot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroundOptions:
     floor: bool = True  # put the feet on the ground that the rig stands on at rest
     foot_lock: bool = True  # feet that stand in the source stand here; needs the floor
-    in_place: bool = False  # keep the character at the origin
+    travel: Travel = Travel.HIPS
+    start: tuple[float, float] | None = None  # metres: where the hips are in the first frame; None: as in the clip
+    heading: float | None = None  # radians about Z, 0 along -Y: where the body looks in the first frame; None: as in the clip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A body with its feet on the ground: world rotations [F, B, 4] and how far bones are moved from where they would be."""
+
+    rotations: Array
+    moves: Mapping[int, Array]  # bone → [F, 3] in the world, against a bone that only follows its parent
+
+
+def headed(body: Performance, options: GroundOptions) -> Performance:
+    """The source turned so that it begins in the direction that is asked for."""
+    if options.heading is None:
+        return body
+    turn = quat.from_axis_angle(np.array([0.0, 0.0, 1.0]), options.heading - heading(body.frame("pelvis"))[0])
+    return replace(
+        body,
+        rotations=quat.mul(turn, body.rotations),
+        positions=quat.rotate(turn, body.positions),
+        middle=quat.rotate(turn, body.middle),
+    )
 
 
 def place(
@@ -44,42 +80,87 @@ def place(
     rest: Array,
     *,
     scale: float,
+    root: int,
     options: GroundOptions,
-) -> tuple[Array, Array]:
-    """World rotations [F, B, 4] with legs that reach their footholds, and how far the pelvis is moved from its rest place [F, 3].
+) -> Placed:
+    """Put the hips over the source's path and the feet on the floor.
 
-    `rotations` [F, B, 4] are those of the rig's bones in the world, `rest` [B, 4] at rest; `scale` is of the source's path.
+    `rotations` [F, B, 4] are those of the rig's bones in the world, `rest` [B, 4] at rest; `scale` is of the source's path,
+    `root` the bone above the pelvis that can carry it (-1: there is none). Raises `MotionError("no_root_bone")`.
     """
     positions = _heads(rig, rest, rotations)
     middle = 0.5 * (positions[:, joints["l_hip"]] + positions[:, joints["r_hip"]])
-    shift = scale * body.middle - middle
-    if options.in_place:
-        shift[:, :_UP] = 0.0
-    moving = _below(rig, joints["pelvis"])
+    path = scale * body.middle
+    if options.start is not None:
+        path[:, :_UP] += np.asarray(options.start) - path[0, :_UP]
+    shift = path - middle
+    pelvis = joints["pelvis"]
+    moving = _below(rig, pelvis)
     positions[:, moving] += shift[:, None]
 
     ground = rest_floor(rig, joints)
-    legs = legs_of_stance(joints, rig.heads, rest, rig.tails, up=_UP, lowest=ground)
-    contacts = source_contacts(body)
     if options.floor:
+        legs = legs_of_stance(joints, rig.heads, rest, rig.tails, up=_UP, lowest=ground)
+        contacts = source_contacts(body)
         lift = _to_floor(legs.soles(rotations, positions), contacts, ground)
         shift[:, _UP] += lift
         positions[:, moving, _UP] += lift
-    if options.foot_lock and options.floor and not options.in_place:
-        lock = lock_feet(
-            legs,
-            rotations,
-            positions,
-            body.frame_time,
-            up=_UP,
-            floor=ground,
-            metre=legs.length / _ADULT_LEG,
-            contacts=contacts,
-            options=_LOCK,
+        if options.foot_lock:
+            lock = lock_feet(
+                legs,
+                rotations,
+                positions,
+                body.frame_time,
+                up=_UP,
+                floor=ground,
+                metre=legs.length / _ADULT_LEG,
+                contacts=contacts,
+                options=_LOCK,
+            )
+            rotations = locked_rotations(lock, legs, rig.parents, rotations)
+            shift = shift + lock.shift
+    if options.travel is Travel.HIPS:
+        return Placed(rotations=rotations, moves={pelvis: shift})
+    over = low_pass(path[:, :_UP], body.frame_time, _PATH_CUTOFF)
+    if options.travel is Travel.IN_PLACE:
+        shift[:, :_UP] -= over - (over[0] if options.start is not None else 0.0)
+        return Placed(rotations=rotations, moves={pelvis: shift})
+    return _on_root(body, rig, joints, rotations, rest, root, shift, over)
+
+
+def _on_root(
+    body: Performance, rig: Rig, joints: Joints, rotations: Array, rest: Array, root: int, shift: Array, over: Array
+) -> Placed:
+    """The path `over` the ground [F, 2] and the heading on the bone `root`, the rest of the hips' way `shift` on the pelvis."""
+    if root < 0:
+        raise MotionError(
+            "no_root_bone",
+            "The character has no bone above its pelvis that could carry the path. "
+            "Add a root bone on the ground, or leave the path on the hips.",
         )
-        rotations = locked_rotations(lock, legs, rig.parents, rotations)
-        shift = shift + lock.shift
-    return rotations, shift
+    hips = 0.5 * (rig.heads[joints["l_hip"]] + rig.heads[joints["r_hip"]])
+    across = rig.heads[joints["l_hip"]] - rig.heads[joints["r_hip"]]
+    looks = np.unwrap(heading(body.frame("pelvis"))) - np.arctan2(across[1], across[0])
+    turn = quat.from_axis_angle(np.array([0.0, 0.0, 1.0]), low_pass(looks, body.frame_time, _PATH_CUTOFF))
+    to_root = rig.heads[root] - hips
+    to_root[_UP] = 0.0
+    place = quat.rotate(turn, to_root)
+    place[:, :_UP] += over
+    place[:, _UP] += rig.heads[root, _UP]
+    rotations = rotations.copy()
+    was = _heads(rig, rest, rotations)[:, joints["pelvis"]] + shift
+    for bone in _above(rig, joints["pelvis"]):
+        # Bones between root and pelvis go along with the root.
+        rotations[:, bone] = quat.mul(turn, rest[bone]) if bone == root or bone in _below(rig, root) else rotations[:, bone]
+    moved = place - rig.heads[root]
+    now = _heads(rig, rest, rotations, {root: moved})[:, joints["pelvis"]]
+    return Placed(rotations=rotations, moves={root: moved, joints["pelvis"]: was - now})
+
+
+def heading(frames: Array) -> Array:
+    """Where bodies look [...], radians about Z from -Y, of frames [..., 4] of their pelvis; of who lies, across the hips too."""
+    left = quat.rotate(frames, [1.0, 0.0, 0.0])
+    return np.asarray(np.arctan2(left[..., 1], left[..., 0]))
 
 
 def source_contacts(body: Performance) -> Mask:
@@ -123,8 +204,8 @@ def rest_floor(rig: Rig, joints: Joints) -> float:
     return 0.0 if 0.0 <= lowest < 0.15 * anatomy.leg_length(rig.heads, joints) else lowest
 
 
-def _heads(rig: Rig, rest: Array, rotations: Array) -> Array:
-    """Where the bones begin [F, B, 3] when the roots stay where they are."""
+def _heads(rig: Rig, rest: Array, rotations: Array, moves: Mapping[int, Array] | None = None) -> Array:
+    """Where the bones begin [F, B, 3] when those in `moves` are moved and all others follow their parents."""
     out = np.empty((*rotations.shape[:2], 3))
     for bone, parent in enumerate(rig.parents):
         if parent < 0:
@@ -132,7 +213,17 @@ def _heads(rig: Rig, rest: Array, rotations: Array) -> Array:
         else:
             local = quat.rotate(quat.inverse(rest[parent]), rig.heads[bone] - rig.heads[parent])
             out[:, bone] = out[:, parent] + quat.rotate(rotations[:, parent], local)
+        if moves and bone in moves:
+            out[:, bone] += moves[bone]
     return out
+
+
+def _above(rig: Rig, bone: int) -> list[int]:
+    """The bones that a bone hangs on, from the top."""
+    out: list[int] = []
+    while (bone := int(rig.parents[bone])) >= 0:
+        out.append(bone)
+    return out[::-1]
 
 
 def _below(rig: Rig, top: int) -> list[int]:

@@ -8,16 +8,18 @@ the body goes and how its feet stand is `grounding`'s.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import anatomy, quat
 from .anatomy import Frames
+from .clip_map import map_motion
 from .errors import MotionError
-from .grounding import GroundOptions, place
+from .grounding import GroundOptions, Travel, headed, place
 from .humanoid import JointMap, find_joints
-from .kinematics import forward, world
+from .kinematics import forward
 from .quat import Array
 from .rig import Rig
 from .skeleton import Motion
@@ -36,31 +38,13 @@ class Pose:
 
     mapped: tuple[int, ...]  # [M] indices of the bones that were given rotations, ascending
     rotations: Array  # [F, M, 4] w x y z, signs continuous in time
-    locations: Array  # [F, 3] of the bone `root`, metres
-    root: int  # index of the bone that carries the path (the pelvis)
+    locations: Mapping[int, Array]  # bone → [F, 3] metres: the pelvis, and a bone above it that carries the path
     frame_time: float  # seconds
     scale: float  # metres of the target per unit of the source
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rotations)
-
-
-def map_motion(motion: Motion) -> JointMap:
-    """The body in a clip's skeleton; where its rest pose is no stance, in the frame in which it stands tallest."""
-    skeleton = motion.skeleton
-    tips = np.full((len(skeleton), 3), np.nan)
-    rest = skeleton.rest_positions()
-    tips[skeleton.end_parents] = rest[skeleton.end_parents] + skeleton.end_offsets
-    found = find_joints(skeleton.names, skeleton.parents, rest, tips)
-    if anatomy.stands(found, rest) or len(motion) == 0:
-        return found
-    rotations, positions = world(motion)
-    ankles = 0.5 * (positions[:, found["l_ankle"]] + positions[:, found["r_ankle"]])
-    tallest = int(np.argmax(np.linalg.norm(positions[:, found["head"]] - ankles, axis=-1)))
-    turned = quat.rotate(rotations[tallest, skeleton.end_parents], skeleton.end_offsets)
-    tips[skeleton.end_parents] = positions[tallest, skeleton.end_parents] + turned
-    return find_joints(skeleton.names, skeleton.parents, positions[tallest], tips)
 
 
 def map_rig(rig: Rig) -> JointMap:
@@ -88,29 +72,32 @@ def retarget(
     source_map = source_map or map_motion(source)
     target_map = target_map or map_rig(rig)
 
-    body = anatomy.Performance.of(source, source_map)
+    body = headed(anatomy.Performance.of(source, source_map), options)
     goal = anatomy.rest_frames(target_map, rig.parents, rig.heads, rig.tails, up=np.array([0.0, 0.0, 1.0]))
     turned = _bone_frames(body, target_map, goal, rig)
 
     # Only the bones that move, and those above them: a character may have hundreds. Toes bend over the floor in any case.
-    mapped = sorted({*turned, *(bone for name, bone in target_map.joints.items() if name in ("l_foot", "r_foot"))})
+    root = target_map.root if options.travel is Travel.ROOT else -1
+    more = {bone for name, bone in target_map.joints.items() if name in ("l_foot", "r_foot")} | ({root} - {-1})
+    mapped = sorted({*turned, *more})
     part, kept = rig.part(mapped)
     joints = {name: kept.index(bone) for name, bone in target_map.joints.items() if bone in kept}
     rest = quat.from_matrix(part.rest)
     rotations = _world_rotations(part, rest, {kept.index(bone): turn for bone, turn in turned.items()})
     scale = options.scale or anatomy.leg_length(rig.heads, target_map) / body.leg_length
-    rotations, shift = place(body, part, joints, rotations, rest, scale=scale, options=options)
-    basis = _basis(part, rest, rotations, [kept.index(bone) for bone in mapped])
+    placed = place(body, part, joints, rotations, rest, scale=scale, root=kept.index(root) if root >= 0 else -1, options=options)
+    basis = _basis(part, rest, placed.rotations, [kept.index(bone) for bone in mapped])
     notes = list(body.notes)
     missing = [name for name in ("neck", "l_collar", "l_wrist", "l_foot") if name not in target_map.joints]
     if missing:
         notes.append(f"The character has no {', '.join(name.removeprefix('l_') for name in missing)}; that motion is left out.")
-    root = joints["pelvis"]
     return Pose(
         mapped=tuple(mapped),
         rotations=quat.continuous(basis),
-        locations=quat.rotate(quat.inverse(_unposed(part, rest, rotations, root)), shift),
-        root=target_map["pelvis"],
+        locations={
+            kept[bone]: quat.rotate(quat.inverse(_unposed(part, rest, placed.rotations, bone)), move)
+            for bone, move in placed.moves.items()
+        },
         frame_time=source.frame_time,
         scale=float(scale),
         notes=tuple(notes),
@@ -130,8 +117,8 @@ def pose_world(rig: Rig, pose: Pose) -> tuple[Array, Array]:
             offset_r = quat.mul(to_parent, rest[bone])
             local_p[:, bone] = quat.rotate(to_parent, rig.heads[bone] - rig.heads[parent])
         local_r[:, bone] = quat.mul(offset_r, basis.get(bone, quat.IDENTITY))
-        if bone == pose.root:
-            local_p[:, bone] += quat.rotate(offset_r, pose.locations)
+        if bone in pose.locations:
+            local_p[:, bone] += quat.rotate(offset_r, pose.locations[bone])
     return forward(rig.parents, local_r, local_p)
 
 

@@ -126,7 +126,7 @@ def read_pose(path: Path, frame: int) -> StillPose:
         if bool(np.allclose(clip.skeleton.offsets[own][1:], rep.OFFSETS[1:] * METRE, atol=0.01)):
             return StillPose(rotations=one.rotations[0, own], height=float(one.positions[0, own[0], 1]))
     pose = retarget(one, _rig(), options=RetargetOptions(foot_lock=False))
-    height = (rep.OFFSETS[0, 1] + float(pose.locations[0, 1])) * METRE
+    height = (rep.OFFSETS[0, 1] + float(pose.locations[0][0, 1])) * METRE
     return StillPose(rotations=pose.rotations[0], height=height)
 
 

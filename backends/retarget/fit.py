@@ -115,7 +115,7 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     context.check()
     context.progress(_MAPPED, "Reducing the curves")
     tracks = make_tracks(rig, pose, modes, float(arguments["tolerance"]))
-    _save(Path(arguments["target"]), tracks, rig.names[pose.root], pose)
+    _save(Path(arguments["target"]), tracks, rig.names[next(iter(pose.locations))], pose)
     context.progress(1.0, "Ready")
     return {"frames": len(pose), "keys": sum(len(track.keys) for track in tracks), "mapped": len(pose.mapped)}
 
@@ -129,8 +129,9 @@ def make_tracks(rig: Rig, pose: Pose, modes: list[str], tolerance: float) -> lis
         path = ROTATION_PATHS.get(mode, "rotation_euler")
         for place, keys in zip(places, reduce.reduce(values, tolerance, distance), strict=True):
             tracks.append(Track(bone=rig.names[pose.mapped[place]], path=path, keys=keys))
-    keys = reduce.reduce(pose.locations[:, None], tolerance * _REACH, reduce.length_distance)[0]
-    tracks.append(Track(bone=rig.names[pose.root], path="location", keys=keys))
+    for bone, locations in pose.locations.items():
+        keys = reduce.reduce(locations[:, None], tolerance * _REACH, reduce.length_distance)[0]
+        tracks.append(Track(bone=rig.names[bone], path="location", keys=keys))
     return tracks
 
 

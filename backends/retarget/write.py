@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import bpy
 
 _LONGEST_NAME = 60
+_TRANSFORMS = ("location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale")
 
 
 def write_pose(
@@ -35,31 +36,57 @@ def write_pose(
 
 
 def _prepare(armature: bpy.types.Object, rig: Rig, pose: Pose) -> list[str]:
-    """Make the mapped bones follow their keys and nothing else; says what had to be switched off."""
-    muted: list[str] = []
-    root = rig.names[pose.root]
-    if armature.data.bones[root].use_connect:
-        _disconnect(armature, root)
-    armature.data.bones[root].use_local_location = True
-    for i in pose.mapped:
-        name = rig.names[i]
-        bone = armature.pose.bones[name]
-        bone.rotation_mode = "QUATERNION"
+    """Make the bones that move follow their keys and nothing else; says what had to be switched off."""
+    moved = [rig.names[bone] for bone in pose.locations]
+    _disconnect(armature, [name for name in moved if armature.data.bones[name].use_connect])
+    for name in moved:
+        armature.data.bones[name].use_local_location = True
+    for bone in pose.mapped:
+        name = rig.names[bone]
+        armature.pose.bones[name].rotation_mode = "QUATERNION"
         armature.data.bones[name].use_inherit_rotation = True
-        for constraint in bone.constraints:
-            if not constraint.mute:
-                constraint.mute = True
-                muted.append(name)
-    return [f"Constraints were muted on {len(set(muted))} bones that the motion drives."] if muted else []
+    # What the bones hang on must stay where it is too.
+    in_the_way = [rig.names[bone] for bone in rig.part(pose.mapped)[1]]
+    notes = []
+    if muted := _mute_constraints(armature, in_the_way):
+        notes.append(f"Constraints were muted on {muted} bones that the motion drives.")
+    if muted := _mute_drivers(armature, in_the_way):
+        notes.append(f"Drivers were muted on {muted} properties of bones that the motion drives.")
+    return notes
 
 
-def _disconnect(armature: bpy.types.Object, bone: str) -> None:
-    """A connected bone cannot be moved, and the root has to."""
+def _mute_constraints(armature: bpy.types.Object, bones: list[str]) -> int:
+    """On how many of the bones constraints were at work."""
+    count = 0
+    for name in bones:
+        active = [constraint for constraint in armature.pose.bones[name].constraints if not constraint.mute]
+        for constraint in active:
+            constraint.mute = True
+        count += bool(active)
+    return count
+
+
+def _mute_drivers(armature: bpy.types.Object, bones: list[str]) -> int:
+    """How many drivers of the bones' own transforms were at work."""
+    if armature.animation_data is None:
+        return 0
+    paths = tuple(f"{armature.pose.bones[name].path_from_id()}.{kind}" for name in bones for kind in _TRANSFORMS)
+    active = [driver for driver in armature.animation_data.drivers if driver.data_path in paths and not driver.mute]
+    for driver in active:
+        driver.mute = True
+    return len(active)
+
+
+def _disconnect(armature: bpy.types.Object, bones: list[str]) -> None:
+    """A connected bone cannot be moved, and these have to."""
     import bpy  # noqa: PLC0415
 
+    if not bones:
+        return
     bpy.context.view_layer.objects.active = armature
     bpy.ops.object.mode_set(mode="EDIT")
-    armature.data.edit_bones[bone].use_connect = False
+    for name in bones:
+        armature.data.edit_bones[name].use_connect = False
     bpy.ops.object.mode_set(mode="OBJECT")
 
 
@@ -69,7 +96,8 @@ def _channels(armature: bpy.types.Object, rig: Rig, pose: Pose, unit: float) -> 
         path = armature.pose.bones[name].path_from_id("rotation_quaternion")
         for k in range(4):
             yield compat.Channel(path, k, name, pose.rotations[:, place, k])
-    name = rig.names[pose.root]
-    path = armature.pose.bones[name].path_from_id("location")
-    for k in range(3):
-        yield compat.Channel(path, k, name, pose.locations[:, k] / unit)
+    for bone, locations in pose.locations.items():
+        name = rig.names[bone]
+        path = armature.pose.bones[name].path_from_id("location")
+        for k in range(3):
+            yield compat.Channel(path, k, name, locations[:, k] / unit)

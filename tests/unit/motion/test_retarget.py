@@ -14,7 +14,7 @@ from motion_queue.motion import anatomy, quat
 from motion_queue.motion.bvh import read_bvh
 from motion_queue.motion.contacts import contacts
 from motion_queue.motion.errors import MotionError
-from motion_queue.motion.grounding import rest_floor
+from motion_queue.motion.grounding import Travel, rest_floor
 from motion_queue.motion.humanoid import JointMap
 from motion_queue.motion.kinematics import world
 from motion_queue.motion.legs import legs_of_stance
@@ -212,12 +212,53 @@ def test_units_and_up_axis_of_the_source_do_not_matter(rigify_rig: Rig) -> None:
     other = Motion(skeleton=moved, rotations=rotations, positions=positions, frame_time=source.frame_time)
     a, b = retarget(source, rigify_rig), retarget(other, rigify_rig)
     assert quat.angle(a.rotations, b.rotations).max() < 1e-6
-    assert np.abs(a.locations - b.locations).max() < 1e-6
+    assert a.locations.keys() == b.locations.keys()
+    assert all(np.abs(a.locations[bone] - b.locations[bone]).max() < 1e-6 for bone in a.locations)
 
 
-def test_in_place_keeps_the_hips_over_the_origin(smpl_rig: Rig) -> None:
-    pose = retarget(walk(), smpl_rig, options=RetargetOptions(in_place=True))
-    assert np.abs(pose_world(smpl_rig, pose)[1][:, 0, :2]).max() < 0.05
+def test_in_place_keeps_the_hips_over_the_origin_with_their_sway(smpl_rig: Rig) -> None:
+    free, still = (
+        retarget(walk(), smpl_rig, options=RetargetOptions(travel=travel)) for travel in (Travel.HIPS, Travel.IN_PLACE)
+    )
+    hips = pose_world(smpl_rig, still)[1][:, 0]
+    assert np.abs(hips[:, :2]).max() < 0.05
+    assert np.ptp(hips[:, 0]) > 0.005  # from side to side
+    assert np.abs(free.rotations - still.rotations).max() < 1e-9
+
+
+@pytest.mark.parametrize("rig", ["mixamo_rig"], indirect=True)
+def test_the_root_bone_carries_path_and_heading_and_the_body_moves_as_before(rig: Rig) -> None:
+    source = walk()
+    angle = np.linspace(0.0, 1.5, len(source))
+    turn = quat.from_axis_angle(np.array([0.0, 1.0, 0.0]), angle)
+    rotations, positions = source.rotations.copy(), source.positions.copy()
+    rotations[:, 0], positions[:, 0] = quat.mul(turn, rotations[:, 0]), quat.rotate(turn, positions[:, 0])
+    curve = replace(source, rotations=rotations, positions=positions)
+    free, rooted = (retarget(curve, rig, options=RetargetOptions(travel=travel)) for travel in (Travel.HIPS, Travel.ROOT))
+    (free_r, free_p), (rooted_r, rooted_p) = pose_world(rig, free), pose_world(rig, rooted)
+    body = [bone for bone in range(len(rig.names)) if bone > 0]
+    assert np.abs(free_p[:, body] - rooted_p[:, body]).max() < 1e-6
+    assert quat.angle(free_r[:, body], rooted_r[:, body]).max() < 1e-6
+    root = rooted_p[:, 0]
+    assert np.abs(root[:, 2] - rig.heads[0, 2]).max() < 1e-9
+    hips = 0.5 * (rooted_p[:, map_rig(rig)["l_hip"]] + rooted_p[:, map_rig(rig)["r_hip"]])
+    assert np.linalg.norm((root - hips)[:, :2], axis=-1).max() < 0.15
+    assert np.degrees(quat.angle(rooted_r[0, 0], rooted_r[-1, 0])) == pytest.approx(np.degrees(1.5), abs=15.0)
+
+
+def test_a_path_for_the_root_needs_a_root(smpl_rig: Rig) -> None:
+    with pytest.raises(MotionError) as caught:
+        retarget(walk(), smpl_rig, options=RetargetOptions(travel=Travel.ROOT))
+    assert caught.value.code == "no_root_bone"
+
+
+def test_start_and_heading_are_as_asked(rig: Rig) -> None:
+    pose = retarget(walk(), rig, options=RetargetOptions(start=(2.0, -3.0), heading=np.pi / 2))
+    heads, joints = pose_world(rig, pose)[1], map_rig(rig)
+    hips = 0.5 * (heads[:, joints["l_hip"]] + heads[:, joints["r_hip"]])
+    assert hips[0, :2] == pytest.approx([2.0, -3.0], abs=0.02)
+    way = hips[-1] - hips[0]
+    assert way[0] > 10.0 * abs(way[1])  # from -Y a quarter turn to +X
 
 
 def test_a_clip_without_frames_is_refused(smpl_rig: Rig) -> None:
