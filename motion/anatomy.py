@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from . import quat
+from . import hands, quat
 from .humanoid import JointMap
 from .kinematics import world
 from .quat import Array, normalize
@@ -102,8 +102,11 @@ def rest_frames(joints: JointMap, parents: Ints, points: Array, tips: Array, up:
         wrist = joints.get(f"{side}_wrist")
         if wrist is not None:
             out[f"{side}_wrist_plain"] = out[f"{side}_elbow"]
+            palm = palm_of(joints, points, side)
             pointing = _hand(parents, points - points[wrist], tips - points[wrist], wrist)
-            if pointing is not None:
+            if palm is not None:
+                out[f"{side}_wrist"] = palm
+            elif pointing is not None:
                 # From the forearm on, so that a bent wrist at rest does not twist the hand.
                 forearm = out[f"{side}_elbow"]
                 turn = quat.between(quat.rotate(forearm, [sign, 0.0, 0.0]), pointing)
@@ -120,6 +123,14 @@ def rest_frames(joints: JointMap, parents: Ints, points: Array, tips: Array, up:
     return out
 
 
+def palm_of(joints: JointMap, points: Array, side: str) -> Array | None:
+    """How a hand lies [..., 4], from joint positions [..., J, 3]; nothing where its knuckles do not show it."""
+    ends, wrist = hands.palm_ends(joints.fingers, side), joints.get(f"{side}_wrist")
+    if ends is None or wrist is None:
+        return None
+    return hands.palm(points[..., wrist, :], points[..., ends[0], :], points[..., ends[1], :], side)
+
+
 _PARTS = ("collar", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "foot")
 
 
@@ -134,6 +145,7 @@ class Performance:
     stance: Array  # [J, 3] where the joints are when the person stands, with their rotations [J, 4] and the limbs' ends [J, 3]
     stance_rotations: Array
     stance_tips: Array
+    tips: Mapping[int, Array]  # joint → the end of its limb [3] in its own axes, where no joint is there
     local: Frames  # frame of each part in its joint's own axes
     spine_local: tuple[Array, ...]
     neck_local: tuple[Array, ...]
@@ -185,6 +197,7 @@ class Performance:
             stance=stance,
             stance_rotations=stance_rotations,
             stance_tips=stance_tips,
+            tips=dict(zip(ends.tolist(), skeleton.end_offsets, strict=True)),
             local=local,
             spine_local=spine_local,
             neck_local=neck_local,
@@ -201,6 +214,18 @@ class Performance:
     def frame(self, name: str) -> Array:
         """The part's frame in the world [F, 4]."""
         return quat.mul(self.rotations[:, self.joints[name.removesuffix("_plain")]], self.local[name])
+
+    def palm(self, side: str) -> Array | None:
+        """How a hand lies in the world [F, 4], where its fingers show it."""
+        return palm_of(self.joints, self.positions, side)
+
+    def finger(self, name: str) -> Array:
+        """Where the bones of a finger point [F, N, 3], from the palm outwards."""
+        chain = self.joints.fingers[name]
+        ends = [*self.positions[:, list(chain[1:])].swapaxes(0, 1)]
+        if (tip := self.tips.get(chain[-1])) is not None:
+            ends.append(self.positions[:, chain[-1]] + quat.rotate(self.rotations[:, chain[-1]], tip))
+        return np.stack([normalize(end - self.positions[:, joint]) for joint, end in zip(chain, ends, strict=False)], axis=1)
 
     def spine(self, at: float) -> Array:
         """The trunk's frame [F, 4] between pelvis (0) and chest (1)."""
@@ -314,7 +339,10 @@ def _calibrate(
         if wrist is not None:
             local = np.where((parents == wrist)[:, None], offsets, np.nan)
             hand = _hand(parents, np.nan_to_num(local), tips, wrist)
-            if hand is not None:
+            palm = palm_of(joints, positions, side)
+            if palm is not None:
+                out[f"{side}_wrist"] = quat.mean(quat.mul(quat.inverse(turn[f"{side}_wrist"]), palm))
+            elif hand is not None:
                 forearm = quat.mul(turn[f"{side}_elbow"], out[f"{side}_elbow"])
                 mean = quat.mean(quat.mul(quat.inverse(turn[f"{side}_wrist"]), forearm))
                 out[f"{side}_wrist"] = quat.mul(quat.between(quat.rotate(mean, [sign, 0.0, 0.0]), hand), mean)

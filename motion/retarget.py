@@ -8,12 +8,12 @@ the body goes and how its feet stand is `grounding`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import anatomy, quat
+from . import anatomy, hands, quat, twist
 from .anatomy import Frames
 from .clip_map import map_motion
 from .errors import MotionError
@@ -75,6 +75,7 @@ def retarget(
     body = headed(anatomy.Performance.of(source, source_map), options)
     goal = anatomy.rest_frames(target_map, rig.parents, rig.heads, rig.tails, up=np.array([0.0, 0.0, 1.0]))
     turned = _bone_frames(body, target_map, goal, rig)
+    turned |= _twists(target_map, rig, turned)
 
     # Only the bones that move, and those above them: a character may have hundreds. Toes bend over the floor in any case.
     root = target_map.root if options.travel is Travel.ROOT else -1
@@ -145,7 +146,58 @@ def _bone_frames(body: anatomy.Performance, target_map: JointMap, goal: Frames, 
             put(bone, body.frame(shared), shared)
         elif name.endswith("_collar"):
             put(bone, body.spine(1.0), "pelvis")
+    for side in "lr":
+        if any(name.startswith(side) for name in target_map.fingers) and f"{side}_wrist" in target_map.joints:
+            wanted |= _fingers(body, target_map, rig, side, wanted)
     return wanted
+
+
+def _fingers(
+    body: anatomy.Performance, target_map: JointMap, rig: Rig, side: str, turned: Mapping[int, Array]
+) -> dict[int, Array]:
+    """How the bones of the fingers that both hands have turn from rest."""
+    own, other = body.palm(side), anatomy.palm_of(target_map, rig.heads, side)
+    hand = turned.get(target_map[f"{side}_wrist"])
+    if own is None or other is None or hand is None:
+        return {}
+    out: dict[int, Array] = {}
+    to_target = quat.mul(quat.mul(hand, other), quat.inverse(own))
+    for name, chain in target_map.fingers.items():
+        if not name.startswith(side) or name not in body.joints.fingers:
+            continue
+        ends = np.concatenate([rig.heads[list(chain[1:])], rig.tails[[chain[-1]]]])
+        pointing = quat.rotate(to_target[:, None], body.finger(name))[:, : len(chain)]
+        turns = hands.finger_turns(pointing, quat.normalize(ends - rig.heads[list(chain)]), hand)
+        out |= {bone: turns[:, i] for i, bone in enumerate(chain[: pointing.shape[1]])}
+    return out
+
+
+def _twists(target_map: JointMap, rig: Rig, turned: dict[int, Array]) -> dict[int, Array]:
+    """How the bones that share a limb's twist turn from rest."""
+    out: dict[int, Array] = {}
+    for name, bones in target_map.twists.items():
+        side, part = name.split("_")
+        limb, end = target_map[name], target_map.get(f"{side}_{_BELOW[part]}")
+        if end is None:
+            continue
+        way = rig.heads[end] - rig.heads[limb]
+        axis, length = quat.normalize(way), float(np.linalg.norm(way))
+        above = next(bone for bone in _ancestors(rig, limb) if bone in turned)
+        for bone in bones:
+            at = float(np.clip(np.dot(rig.heads[bone] - rig.heads[limb], axis) / max(length, 1e-9), 0.0, 1.0))
+            if part in ("elbow", "knee"):
+                out[bone] = twist.lower(turned[limb], turned[end], axis, at) if end in turned else turned[limb]
+            else:
+                out[bone] = twist.upper(turned[limb], turned[above], axis, at)
+    return out
+
+
+_BELOW = {"shoulder": "elbow", "elbow": "wrist", "hip": "knee", "knee": "ankle"}
+
+
+def _ancestors(rig: Rig, bone: int) -> Iterator[int]:
+    while (bone := int(rig.parents[bone])) >= 0:
+        yield bone
 
 
 def _places(rig: Rig, target_map: JointMap, chain: tuple[int, ...]) -> Array:
