@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ..app import App
 from ..queue.channel import Event
@@ -35,12 +34,6 @@ _ETA_EVERY = 1.0  # seconds
 _DETAILS_EVERY = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    rows: tuple[Row, ...]
-    as_of: int
-
-
 class Follower:
     """`tick` on the main thread; then `snapshot`."""
 
@@ -52,7 +45,7 @@ class Follower:
         self.recovery: Recovery | None = None
         self._events = 0
         self._reader: threading.Thread | None = None
-        self._read: _Read | None = None
+        self._read: tuple[Row, ...] | None = None
         self._notices: deque[Notice] = deque(maxlen=_NOTICES)
         self._fresh: list[Notice] = []
         self._details: Details | None = None
@@ -70,8 +63,7 @@ class Follower:
         self._held: Mapping[str, str] = {}
         self._unsubscribe = app.engine.subscribe(self._event)
         self.jobs.begin_reading()
-        read = _read_all(app.engine)
-        self.jobs.install(read.rows, read.as_of)
+        self.jobs.install(_read_all(app.engine))
 
     def close(self) -> None:
         self._unsubscribe()
@@ -85,7 +77,7 @@ class Follower:
             self._start_reader()
         if self._read is not None:
             read, self._read, self._reader = self._read, None, None
-            self.jobs.install(read.rows, read.as_of)
+            self.jobs.install(read)
         self._look_at_end()
         return more
 
@@ -277,7 +269,7 @@ class Follower:
         self._reader.start()
 
 
-def _read_all(engine: Engine) -> _Read:
+def _read_all(engine: Engine) -> tuple[Row, ...]:
     """Page by page. Jobs that are pruned meanwhile move others over a page's edge: then once more."""
     for _ in range(_READINGS - 1):
         read, whole = _read_once(engine)
@@ -286,8 +278,7 @@ def _read_all(engine: Engine) -> _Read:
     return _read_once(engine)[0]
 
 
-def _read_once(engine: Engine) -> tuple[_Read, bool]:
-    as_of = engine.last_event
+def _read_once(engine: Engine) -> tuple[tuple[Row, ...], bool]:
     rows: dict[str, Row] = {}
     offset = 0
     while True:
@@ -295,4 +286,4 @@ def _read_once(engine: Engine) -> tuple[_Read, bool]:
         rows.update((job.id, row_of(job)) for job in page.jobs)
         offset += len(page.jobs)
         if not page.jobs or offset >= page.total:
-            return _Read(tuple(rows.values()), as_of), len(rows) >= page.total
+            return tuple(rows.values()), len(rows) >= page.total

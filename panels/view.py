@@ -137,6 +137,15 @@ def row_of(job: Job) -> Row:
     )
 
 
+class _Meanwhile:
+    """What happens while all jobs are read."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}  # asked of the engine
+        self.records: list[Record] = []
+        self.gone: set[str] = set()  # removed; ids do not come twice
+
+
 class JobList:
     """All rows, and the part of them that is shown. `entry(i)` is what the i-th line of the list draws."""
 
@@ -155,7 +164,7 @@ class JobList:
         self._batches: dict[str, Counter[JobState]] = {}
         self._batch_times: dict[str, float] = {}  # when the first job of it was made
         self._matching: Counter[str] = Counter()  # batch → its rows that match, folded or not; kept while grouped
-        self._gone: set[str] | None = None  # removed while a reader reads
+        self._meanwhile: _Meanwhile | None = None  # while a reader reads
 
     # What is shown
 
@@ -165,9 +174,10 @@ class JobList:
 
     def entry(self, index: int) -> Row | Group | None:
         """The line at a place, None behind the end."""
-        if not 0 <= index < len(self._shown):
+        try:
+            found = self._shown.at(len(self._shown) - 1 - index if self._turned else index)
+        except IndexError:
             return None
-        found = self._shown.at(len(self._shown) - 1 - index if self._turned else index)
         owner = _owner(found)
         row = self._rows.get(owner)
         return self.group(owner) if row is None else row
@@ -231,23 +241,36 @@ class JobList:
 
     def put(self, row: Row) -> None:
         """Take a row that was asked of the engine, unless a newer one is here."""
+        if self._meanwhile is not None:
+            self._meanwhile.rows[row.id] = row
         old = self._rows.get(row.id)
         if old is None or old.revision <= row.revision:
             self._replace(old, row)
 
     def begin_reading(self) -> None:
-        """Somebody starts to read all jobs; what is removed meanwhile must not come back."""
-        self._gone = set()
+        """Somebody starts to read all jobs, because events were lost or there was nothing yet."""
+        self._meanwhile = _Meanwhile()
         self.resync = False
 
-    def install(self, rows: Iterable[Row], as_of: int) -> None:
-        """Take what was read, begun when `as_of` was the engine's newest event. What came by events since is newer."""
-        gone, self._gone = self._gone or set(), None
-        found = {row.id: row for row in rows if row.id not in gone}
-        for job_id, old in self._rows.items():
-            new = found.get(job_id)
-            if (new is None and old.revision > as_of) or (new is not None and old.revision > new.revision):
-                found[job_id] = old
+    def install(self, rows: Iterable[Row]) -> None:
+        """Take what was read since `begin_reading`, and on top of it what came meanwhile.
+
+        Not what is here already: where an event of a job was lost, one that came after it makes a row new, but not true.
+        """
+        meanwhile, self._meanwhile = self._meanwhile or _Meanwhile(), None
+        found = {row.id: row for row in rows}
+        for job_id, row in meanwhile.rows.items():
+            if job_id not in found or found[job_id].revision < row.revision:
+                found[job_id] = row
+        for record in meanwhile.records:
+            old = found.get(record.job)
+            if old is None:
+                if record.name == "job_submitted":
+                    found[record.job] = _submitted(record)
+            elif record.seq > old.revision:
+                found[record.job] = _folded(old, record)
+        for job_id in meanwhile.gone:
+            found.pop(job_id, None)
         self._rows = found
         self.settled += 1
         self._states = Counter(row.state for row in found.values())
@@ -297,6 +320,8 @@ class JobList:
         if not record.job:
             self.revision += 1  # the queue itself: paused, resumed
             return None
+        if self._meanwhile is not None and record.name != "job_progress":
+            self._meanwhile.records.append(record)
         old = self._rows.get(record.job)
         if record.name == "job_submitted":
             if old is None:
@@ -331,8 +356,8 @@ class JobList:
         self._header(new.batch_id)
 
     def _remove(self, job_id: str) -> None:
-        if self._gone is not None:
-            self._gone.add(job_id)
+        if self._meanwhile is not None:
+            self._meanwhile.gone.add(job_id)
         row = self._rows.pop(job_id, None)
         if row is None:
             return

@@ -87,7 +87,7 @@ def lines(jobs: JobList) -> list[Row | Group | None]:
 def afresh(jobs: JobList) -> list[Row | Group | None]:
     """The same rows and filter in a list that has seen no change."""
     other = JobList()
-    other.install(jobs.rows(), 0)
+    other.install(jobs.rows())
     other.show(jobs.filter)
     return lines(other)
 
@@ -142,8 +142,7 @@ def test_the_queue_order_is_running_then_waiting_by_priority_then_the_newest_end
             Row("d", "d", state=JobState.COMPLETED, completed_at=5.0),
             Row("e", "e", state=JobState.FAILED, completed_at=9.0),
             Row("f", "f", state=JobState.PAUSED, position=0.5),
-        ],
-        0,
+        ]
     )
     assert [entry.id for entry in lines(jobs) if isinstance(entry, Row)] == ["c", "b", "f", "a", "e", "d"]
 
@@ -163,8 +162,7 @@ def test_thousands_of_rows_are_filtered_sorted_and_paged(count: int) -> None:
                 created_at=float(i),
             )
             for i in range(count)
-        ],
-        0,
+        ]
     )
     assert len(jobs) == count
     jobs.show(Filter(order=Order.NEWEST))
@@ -212,7 +210,7 @@ def test_what_is_removed_while_all_jobs_are_read_does_not_come_back() -> None:
     read = list(jobs.rows())
     jobs.apply(Event(record=Record(2, 0.0, "jobs_removed", "", {"ids": ["a"]})))
     jobs.apply(Event(record=Record(3, 0.0, "job_submitted", "b", {"label": "b"})))
-    jobs.install(read, as_of=1)
+    jobs.install(read)
     assert [row.id for row in jobs.rows()] == ["b"]
 
 
@@ -223,8 +221,54 @@ def test_lost_events_ask_for_a_new_reading_and_old_rows_that_are_gone_disappear(
     assert jobs.resync
     jobs.begin_reading()
     assert not jobs.resync
-    jobs.install([Row("new", "new", revision=9)], as_of=9)
+    jobs.install([Row("new", "new", revision=9)])
     assert [row.id for row in jobs.rows()] == ["new"] and jobs.counts.total == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_after_lost_events_a_reading_among_further_events_brings_the_truth_back(seed: int) -> None:
+    story, truth, jobs = Story(seed), JobList(), JobList()
+    truth.begin_reading()
+    truth.install(())
+
+    def happen(count: int, *, lost: bool = False) -> None:
+        for _ in range(count):
+            while (event := story.next()).progress is not None:
+                continue
+            truth.apply(event)
+            if not lost:
+                jobs.apply(event)
+
+    happen(60)
+    happen(60, lost=True)
+    jobs.apply(Event())
+    happen(20)  # rows that miss something get newer by these
+    assert jobs.resync
+    jobs.begin_reading()
+    happen(10)
+    read = list(truth.rows())
+    happen(15)
+    some = story.random.sample(list(truth.rows()), 5)
+    for row in some:
+        jobs.put(row)  # asked of the engine
+    happen(15)
+    jobs.install(read)
+    assert {row.id: row for row in jobs.rows()} == {row.id: row for row in truth.rows()}
+    assert lines(jobs) == lines(truth) and jobs.counts == truth.counts
+    happen(20)
+    assert lines(jobs) == lines(truth)
+
+
+def test_a_row_that_missed_its_move_is_moved_by_the_reading_though_it_became_newer_meanwhile() -> None:
+    jobs = JobList()
+    for number, name in enumerate("abc", 1):
+        jobs.apply(Event(record=Record(number, 0.0, "job_submitted", name, {"label": name, "position": float(number)})))
+    jobs.apply(Event())  # that c was moved to the top (4) was lost
+    jobs.begin_reading()
+    read = [Row(name, name, position=at, revision=seq) for name, at, seq in (("a", 1.0, 1), ("b", 2.0, 2), ("c", 0.0, 4))]
+    jobs.apply(Event(record=Record(5, 0.0, "job_pausing", "c", {"pause_requested": True})))
+    jobs.install(read)
+    assert jobs.index_of("c") == 0 and jobs.entry(0) == read[2]._replace(pausing=True, revision=5)
 
 
 def test_progress_never_goes_back_and_nothing_progresses_after_its_end() -> None:
