@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs inside a Blender of the benchmark: does what a request asks and writes the answer, as JSON files named on the command line.
+"""Runs inside a Blender of the benchmark: does what a request asks and writes the answer, both JSON files.
 
 Started by its path: the package is loaded from the checkout, under its own name, as in the children of the queue.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Judges a retargeted motion by where the joints of both bodies are, frame by frame. numpy only; knows no rig and no retargeter.
 
-Metres, Z up; both clips have the same frames and head the same way. A source's own speeds and lengths are given at the size of the
-target (times the ratio of leg lengths), so that they stand beside the target's.
+Metres, Z up; both clips have the same frames and head the same way. A source's own speeds and lengths are given at the size of
+the target (times the ratio of leg lengths), so that they stand beside the target's.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _WINDOW = 1.0 / 30.0  # s over which speed is measured to find contacts
 _BENT = 20.0  # degrees from straight, from where on it can be seen which way a hinge bends
 _SWAPPED = 10.0  # degrees by which a limb fits the other side better
 _FLAT = 1e-9
+# Joints that every body has and that turn with the same part of it; spines and necks are divided differently
+_TURNING = ("hips", "head", *(f"{joint}_{side}" for side in SIDES for chain in CHAINS.values() for joint in chain))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,10 +170,8 @@ def contacts(body: Body, side: str) -> Flags:
     found = np.zeros(len(foot), bool)
     on = False
     for frame in range(len(foot)):
-        if on:
-            on = bool(speed[frame] < _FAST and height[frame] < _HIGH)
-        else:
-            on = bool(speed[frame] < _SLOW and height[frame] < _LOW)
+        fastest, highest = (_FAST, _HIGH) if on else (_SLOW, _LOW)
+        on = bool(speed[frame] < fastest and height[frame] < highest)
         found[frame] = on
     for begin, end in spans(found):
         if end - begin < max(3, round(_SHORTEST * body.fps)):
@@ -188,8 +188,8 @@ def spans(mask: Flags) -> list[tuple[int, int]]:
 def limb_errors(source: Body, target: Body) -> dict[str, Array]:
     """Degrees [F] between the directions of each limb, and of the spine (hips to neck).
 
-    Where necks stand over hips at rest is the build of a body and not its posture: that difference is taken out of the spine, about
-    the line through the hips. A source whose rest pose is no stance does not say it: then it is the median of the clip.
+    Where necks stand over hips at rest is the build of a body and not its posture: that difference is taken out of the spine,
+    about the line through the hips. A source whose rest pose is no stance does not say it: then it is the median of the clip.
     """
     found = {
         name: _angle(source.joints[b] - source.joints[a], target.joints[b] - target.joints[a]) for name, (a, b) in LIMBS.items()
@@ -205,10 +205,10 @@ def limb_errors(source: Body, target: Body) -> dict[str, Array]:
     return found
 
 
-def rotation_errors(one: Body, other: Body) -> dict[str, Array]:
-    """Degrees [F] between the rotations of each joint that both have, for clips on the same armature."""
-    shared = [name for name in one.rotations if name in other.rotations]
-    return {n: _turn(np.einsum("fji,fjk->fik", one.rotations[n], other.rotations[n])) for n in shared}
+def angles(one: Array, other: Array) -> Array:
+    """Degrees [F] between rotation matrices [F, 3, 3], with or without a scale in them."""
+    a, b = (m / np.linalg.norm(m, axis=-2, keepdims=True) for m in (one, other))
+    return _turn(np.einsum("fji,fjk->fik", a, b))
 
 
 def _path(source: Body, target: Body) -> tuple[float, float]:
@@ -220,10 +220,10 @@ def _path(source: Body, target: Body) -> tuple[float, float]:
 
 def _jump(source: Body, target: Body) -> tuple[float, str]:
     worst, where = 0.0, ""
-    for name in target.rotations:
-        if name not in source.rotations or len(target) < 2:
+    for name in (*_TURNING, "toe_l", "toe_r"):
+        if name not in source.rotations or name not in target.rotations or len(target) < 2:
             continue
-        turns = [_turn(np.einsum("fji,fjk->fik", r[:-1], r[1:])) for r in (target.rotations[name], source.rotations[name])]
+        turns = [angles(r[:-1], r[1:]) for r in (target.rotations[name], source.rotations[name])]
         excess = turns[0] - turns[1]
         frame = int(np.argmax(excess))
         if excess[frame] > worst:
@@ -290,7 +290,7 @@ def _across(body: Body, chain: str) -> Array:
     ahead = sum((body.ball(s) - body.joints[f"ankle_{s}"] for s in SIDES), np.zeros(3)) if "toe_l" in body.joints else None
     if ahead is None:
         return np.ones(len(body))
-    return np.sum(over * np.cross(up, ahead), axis=1)
+    return np.asarray(np.sum(over * np.cross(up, ahead), axis=1))
 
 
 def _broken(values: int) -> Verdict:

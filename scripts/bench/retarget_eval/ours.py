@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ....backends import compat
 from ....backends.render.video import set_fps
 from ....backends.retarget.rig import read_rig
 from ....backends.retarget.write import write_pose
@@ -51,3 +52,9 @@ def make(clip: Path, armature: bpy.types.Object, *, lock: bool, first: int = 1) 
     done = time.perf_counter()
     set_fps(bpy.context.scene, motion.fps)
     return Times(read=have - begin, solve=solved - have, write=done - solved)
+
+
+def curves_of(armature: bpy.types.Object) -> list[bpy.types.FCurve]:
+    """The F-curves of the action it plays."""
+    curves, _ = compat.action_curves(armature.animation_data.action, armature.name)
+    return list(curves)

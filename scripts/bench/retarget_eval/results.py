@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..report import Report
+from ..report import Report, middle
+from .peers import KEEMAP, ROKOKO
 from .tasks import FREE, LOCKED
 
+_PEERS = (ROKOKO, KEEMAP)
 Judged = dict[str, dict[str, dict[str, Any]]]  # rig → clip → maker → {verdict, seconds}
 Case = tuple[str, str, Mapping[str, Any]]  # rig, clip, verdict
 
@@ -89,3 +91,37 @@ def _worst(
     worst, where = max(values)
     report.add(f"{name}: mean", mean, unit, target=target, note=f"of {len(values)} cases")
     report.add(f"{name}: worst", worst, unit, target=target, note=where)
+
+
+def measure_trips(report: Report, trips: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """Onto another rig and back, all joints of the clip's skeleton."""
+    for rig, clips in trips.items():
+        values = {clip: sum(joints.values()) / len(joints) for clip, joints in clips.items()}
+        worst = max(values, key=lambda clip: values[clip])
+        joint = max(clips[worst], key=lambda name: clips[worst][name])
+        report.add(
+            f"there and back over {rig}, joint rotation, mean: worst clip", values[worst], "°", target=0.5,
+            note=f"{worst}; most in {joint}, {clips[worst][joint]:.2f}°",
+        )  # fmt: skip
+
+
+def measure_times(report: Report, times: Mapping[str, Any]) -> None:
+    """Medians; a peer that was given fewer frames is scaled to as many."""
+    best = LOCKED if LOCKED in times else FREE
+    frames = times["frames"][best]
+    peers = {maker: middle(parts["total"]) * frames / times["frames"][maker] for maker, parts in times.items() if maker in _PEERS}
+    parts = ", ".join(f"{part} {middle(times[best][part]):.3f}" for part in ("read", "solve", "write"))
+    total = middle(times[best]["total"])
+    note = f"{parts}; median of {len(times[best]['total'])}"
+    report.add(f"{frames:,} frames onto 65 bones, file to keyed action", total, "s", target=0.5, peers=peers, note=note)
+    report.add(
+        "of that, a frame", 1000 * total / frames, "ms", peers={name: 1000 * value / frames for name, value in peers.items()}
+    )
+    if FREE in times and best != FREE:
+        report.add("the same without foot locking", middle(times[FREE]["total"]), "s")
+    reading = {maker: middle(times[maker]["read"]) * frames / times["frames"][maker] for maker in peers}
+    if reading:
+        one = min(reading.values())
+        report.add("reading alone", middle(times[best]["read"]), "s", peers={"Blender's importer": one})
+    if ROKOKO in peers:
+        report.add("faster than Rokoko", peers[ROKOKO] / total, "×", target=30.0, at_most=False)

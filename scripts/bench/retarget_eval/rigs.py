@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The characters that are retargeted onto: where the judge finds their joints, and how they are built. Runs in part inside Blender.
+"""The characters that are retargeted onto: where the judge finds their joints, and how they are built.
 
-Rigify's come from Blender's own add-on, two are CC0 characters of the motion pack, the others are built here from typical measures.
+Rigify's come from Blender's own add-on, two are CC0 characters of the motion pack, the others are built here from typical
+measures. Building runs inside a Blender.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class RigTable:
 
 
 def _sided(joints: Mapping[str, str], sides: tuple[str, str]) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for joint, bone in joints.items():
         if "{}" in bone:
             found |= {f"{joint}_{side}": bone.format(own) for side, own in zip(("l", "r"), sides, strict=True)}
@@ -54,8 +55,8 @@ RIGS = (
         joints={
             "hips": "mixamorig:Hips", "hip": "mixamorig:{}UpLeg", "knee": "mixamorig:{}Leg", "ankle": "mixamorig:{}Foot",
             "toe": "mixamorig:{}ToeBase", "collar": "mixamorig:{}Shoulder", "shoulder": "mixamorig:{}Arm",
-            "elbow": "mixamorig:{}ForeArm", "wrist": "mixamorig:{}Hand", "spine1": "mixamorig:Spine", "spine2": "mixamorig:Spine1",
-            "spine3": "mixamorig:Spine2", "neck": "mixamorig:Neck", "head": "mixamorig:Head",
+            "elbow": "mixamorig:{}ForeArm", "wrist": "mixamorig:{}Hand", "spine1": "mixamorig:Spine",
+            "spine2": "mixamorig:Spine1", "spine3": "mixamorig:Spine2", "neck": "mixamorig:Neck", "head": "mixamorig:Head",
         },
     ),
     RigTable(
@@ -101,7 +102,7 @@ RIGS = (
         controls={
             "hips": "torso", "hip": "thigh_fk.{}", "knee": "shin_fk.{}", "ankle": "foot_fk.{}", "toe": "toe_fk.{}",
             "collar": "shoulder.{}", "shoulder": "upper_arm_fk.{}", "elbow": "forearm_fk.{}", "wrist": "hand_fk.{}",
-            "neck": "neck", "head": "head",
+            "spine3": "chest", "neck": "neck", "head": "head",
         },
     ),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads clips for the judge by a way of its own: BVH text, forward kinematics and joint names, none of it shared with the project.
+"""Reads clips for the judge by a way of its own: BVH text, forward kinematics and joint names, shared with nothing else here.
 
 So what the project's reader or its joint map gets wrong is found, and not judged by itself.
 """
@@ -24,12 +24,22 @@ class Skeleton:
 
     joints: Mapping[str, str]  # of both sides, where {} stands for the side
     sides: tuple[str, str]
+    also: Mapping[str, str] = field(default_factory=dict)  # joints that only a person's bone map needs
     stands: bool = True  # whether the rest pose is a stance
     root_moves: bool = False  # whether the root's position channels are added to its offset, instead of replacing it
 
     def names(self) -> dict[str, str]:
-        found = {}
-        for joint, name in self.joints.items():
+        """What the judge looks at."""
+        return self._sided(self.joints)
+
+    def mapped(self) -> dict[str, str]:
+        """What a person maps by hand, parents first."""
+        found = self._sided(self.joints) | self._sided(self.also)
+        return {joint: name for joint, name in found.items() if not name.endswith("/end")}
+
+    def _sided(self, joints: Mapping[str, str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for joint, name in joints.items():
             if "{}" in name:
                 found |= {f"{joint}_{side}": name.format(own) for side, own in zip(SIDES, self.sides, strict=True)}
             else:
@@ -39,7 +49,7 @@ class Skeleton:
 
 SKELETONS = {
     "smpl": Skeleton(
-        sides=("l", "r"),
+        sides=("l", "r"), also={"spine1": "spine1", "spine2": "spine2", "spine3": "spine3", "collar": "{}_collar"},
         joints={
             "hips": "pelvis", "hip": "{}_hip", "knee": "{}_knee", "ankle": "{}_ankle", "toe": "{}_foot", "tip": "{}_foot/end",
             "shoulder": "{}_shoulder", "elbow": "{}_elbow", "wrist": "{}_wrist", "neck": "neck", "head": "head",
@@ -47,6 +57,9 @@ SKELETONS = {
     ),
     "cc_base": Skeleton(
         sides=("L", "R"), stands=False, root_moves=True,
+        also={
+            "spine1": "CC_Base_Waist", "spine2": "CC_Base_Spine01", "spine3": "CC_Base_Spine02", "collar": "CC_Base_{}_Clavicle",
+        },
         joints={
             "hips": "CC_Base_Hip", "hip": "CC_Base_{}_Thigh", "knee": "CC_Base_{}_Calf", "ankle": "CC_Base_{}_Foot",
             "toe": "CC_Base_{}_ToeBase", "tip": "CC_Base_{}_MidToe1", "shoulder": "CC_Base_{}_Upperarm",
@@ -54,7 +67,7 @@ SKELETONS = {
         },
     ),
     "cgspeed": Skeleton(
-        sides=("l", "r"),
+        sides=("l", "r"), also={"spine1": "abdomen", "spine3": "chest", "collar": "{}Collar"},
         joints={
             "hips": "hip", "hip": "{}Thigh", "knee": "{}Shin", "ankle": "{}Foot", "toe": "{}Foot/end", "tip": "{}Foot/end",
             "shoulder": "{}Shldr", "elbow": "{}ForeArm", "wrist": "{}Hand", "neck": "neck", "head": "head",
@@ -138,8 +151,8 @@ def read(path: Path, kind: str) -> Body:
     """A clip as the judge sees it, in metres, Z up."""
     skeleton = SKELETONS[kind]
     text = parse(path)
-    rotations, places = _forward(text, text.values, skeleton)
-    rest_rotations, rest = _forward(text, np.zeros((1, text.values.shape[1])), skeleton)
+    rotations, at_all = places(text, root_moves=skeleton.root_moves)
+    rest_rotations, rest = places(text, root_moves=skeleton.root_moves, rest=True)
     at = {joint: text.names.index(name) for joint, name in skeleton.names().items()}
     solid = {joint: i for joint, i in at.items() if not text.names[i].endswith("/end")}
     soles: dict[str, Array] = {}
@@ -148,16 +161,15 @@ def read(path: Path, kind: str) -> Body:
         for side in SIDES:
             ankle, toe, tip = (at[f"{joint}_{side}"] for joint in ("ankle", "toe", "tip"))
             holders = [(ankle, ankle), (ankle, toe), (toe if toe in solid.values() else ankle, tip)]
-            soles[side] = _carried(rotations, places, rest_rotations[0], rest[0], holders, floor)
-    body = Body(
-        joints={joint: places[:, i] for joint, i in at.items()},
+            soles[side] = _carried(rotations, at_all, rest_rotations[0], rest[0], holders, floor)
+    return Body(
+        joints={joint: at_all[:, i] for joint, i in at.items()},
         rotations={joint: rotations[:, i] for joint, i in solid.items()},
         fps=1.0 / text.frame_time,
         rest={joint: rest[0, i] for joint, i in at.items()} if skeleton.stands else {},
         rest_rotations={joint: rest_rotations[0, i] for joint, i in solid.items()} if skeleton.stands else {},
         soles=soles,
     )
-    return body
 
 
 def _carried(
@@ -171,8 +183,9 @@ def _carried(
     return np.stack(points, axis=1)
 
 
-def _forward(text: Text, values: Array, skeleton: Skeleton) -> tuple[Array, Array]:
-    """World rotations [F, J, 3, 3] and places [F, J, 3] of joints and end sites."""
+def places(text: Text, *, root_moves: bool, rest: bool = False) -> tuple[Array, Array]:
+    """World rotations [F, J, 3, 3] and places [F, J, 3] of joints and end sites, in metres, Z up; one frame of the rest pose."""
+    values = np.zeros((1, text.values.shape[1])) if rest else text.values
     frames, joints = len(values), len(text.names)
     rotations, places = np.zeros((frames, joints, 3, 3)), np.zeros((frames, joints, 3))
     column = 0
@@ -190,7 +203,7 @@ def _forward(text: Text, values: Array, skeleton: Skeleton) -> tuple[Array, Arra
                 turn = turn @ _about(axis, np.radians(values[:, column]))
             column += 1
         if moves:
-            way = way + moved if skeleton.root_moves and parent < 0 else moved
+            way = way + moved if root_moves and parent < 0 else moved
         if parent < 0:
             rotations[:, joint] = _TO_Z_UP @ turn
             places[:, joint] = way @ _TO_Z_UP.T * _UNIT
