@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The body in a clip's skeleton: from its rest pose where that is a stance, else from how it stands in its frames. Knows no files."""
+"""The body in a clip's skeleton: from its rest pose where that is a stance, else from its frames. Knows no files."""
 
 from __future__ import annotations
 

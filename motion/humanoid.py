@@ -10,6 +10,7 @@ backwards on knees that bend the wrong way.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -50,8 +51,12 @@ class JointMap:
     neck: tuple[int, ...]  # from above the chest to below the head, any length
     confidence: Mapping[str, float]  # canonical joint → 0–1
     preset: str  # which names were recognised: "smpl", "mixamo", …; "words", "shape" or "given" when found otherwise
-    fingers: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: _EMPTY)  # "l_thumb" … "r_pinky" → from the palm outwards, up to 3
-    twists: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: _EMPTY)  # "l_shoulder" … → bones that share that limb's twist
+    fingers: Mapping[str, tuple[int, ...]] = field(
+        default_factory=lambda: _EMPTY
+    )  # "l_thumb" … "r_pinky" → from the palm outwards, up to 3
+    twists: Mapping[str, tuple[int, ...]] = field(
+        default_factory=lambda: _EMPTY
+    )  # "l_shoulder" … → bones that share that limb's twist
     root: int = -1  # the bone above the pelvis that stands for the character's place; -1: none
     found: Mapping[str, str] = field(default_factory=dict)  # canonical joint → "preset", "words", "shape", "given", "tree"
 
@@ -332,7 +337,7 @@ def _confidence(
     base = _SURE.get(family, 1.0) * (margin if family == "shape" else 1.0)
     alike: dict[str, float] = {}
     for parts in (ARM[1:], LEG[:3]):
-        for a, b in zip(parts, parts[1:], strict=False):
+        for a, b in itertools.pairwise(parts):
             if all(f"{s}_{part}" in joints for s in "lr" for part in (a, b)):
                 left, right = (float(tree.lengths_between(joints[f"{s}_{a}"], joints[f"{s}_{b}"])) for s in "lr")
                 ratio = min(left, right) / max(left, right, 1e-12)

@@ -6,6 +6,7 @@ All of it is optional: what is not found for certain is left out. Knows no clip.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -18,14 +19,13 @@ from .quat import normalize
 
 LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 _PHALANGES = 3
+_CONTROLS = {"ik", "fk", "pole", "ctrl", "control", "mch", "twist", "target", "master", "drv", "prop"}  # in a finger's name
 _ON_LINE = 0.06  # of the limb's length: so far beside its line a bone still lies along it
 _ALONG = np.cos(np.radians(20.0))
 _ON_GROUND = 0.18  # of the leg length, above or below the soles
 
 
-def find_fingers(
-    names: Sequence[str], tree: Tree, joints: Mapping[str, int], family: str
-) -> dict[str, tuple[int, ...]]:
+def find_fingers(names: Sequence[str], tree: Tree, joints: Mapping[str, int], family: str) -> dict[str, tuple[int, ...]]:
     """ "l_thumb" … → its joints from the palm outwards, three at most: by names, and where these say nothing by geometry."""
     out: dict[str, tuple[int, ...]] = {}
     for side in "lr":
@@ -33,7 +33,7 @@ def find_fingers(
         if wrist is None:
             continue
         below = [j for j in tree.subtree(wrist) if j != wrist]
-        found = _named_fingers(names, tree, below, family) or _shaped_fingers(names, tree, wrist)
+        found = _named_fingers(names, tree, below, family) or _shaped_fingers(tree, wrist)
         out |= {f"{side}_{finger}": found[finger] for finger in FINGERS if finger in found}
     return out
 
@@ -80,10 +80,8 @@ def _chain(tree: Tree, top: int, mine: set[int]) -> list[int]:
     return chain
 
 
-def _shaped_fingers(names: Sequence[str], tree: Tree, wrist: int) -> dict[str, tuple[int, ...]]:
-    """Three to five chains that spread from a wrist: the one that begins closest to it is the thumb, the others follow from it."""
-    if any(words.finger_of(names[j], "") == "-" for j in tree.children[wrist]):
-        return {}
+def _shaped_fingers(tree: Tree, wrist: int) -> dict[str, tuple[int, ...]]:
+    """Three to five chains that spread from a wrist: the one that begins closest to it is the thumb, the others follow it."""
     p = tree.heads
     chains: list[list[int]] = []
     for leaf in tree.subtree(wrist):
@@ -95,7 +93,7 @@ def _shaped_fingers(names: Sequence[str], tree: Tree, wrist: int) -> dict[str, t
         at = [float(np.linalg.norm(p[j] - p[wrist])) for j in chain]
         if len(chain) >= 3 and at[0] < 0.45 * at[1]:
             chain = chain[1:]  # a bone inside the palm
-        if len(chain) >= 2 and all(b > 0.9 * a for a, b in zip(at, at[1:], strict=False)):
+        if len(chain) >= 2 and all(b > 0.9 * a for a, b in itertools.pairwise(at)):
             chains.append(chain[:_PHALANGES])
     if not 3 <= len(chains) <= len(FINGERS):
         return {}
@@ -108,7 +106,9 @@ def _shaped_fingers(names: Sequence[str], tree: Tree, wrist: int) -> dict[str, t
     return dict(zip(FINGERS, (tuple(c) for c in (chains[thumb], *others)), strict=False))
 
 
-def find_twists(names: Sequence[str], tree: Tree, joints: Mapping[str, int], trunk: AbstractSet[int]) -> dict[str, tuple[int, ...]]:
+def find_twists(
+    names: Sequence[str], tree: Tree, joints: Mapping[str, int], trunk: AbstractSet[int]
+) -> dict[str, tuple[int, ...]]:
     """ "l_shoulder", "l_elbow", "l_hip", "l_knee" … → bones that lie along that limb and share its twist, from the top down."""
     used = {*joints.values(), *trunk}
     out: dict[str, tuple[int, ...]] = {}
@@ -138,17 +138,17 @@ def _along(names: Sequence[str], tree: Tree, a: int, b: int, used: set[int]) -> 
 
     def points_along(joint: int) -> bool:
         tip = tree.tips[joint] - tree.heads[joint]
-        if not np.isfinite(tip).all() or np.linalg.norm(tip) < 1e-3 * length:
+        if not np.isfinite(tip).all() or float(np.linalg.norm(tip)) < 1e-3 * length:
             return True
-        return abs(float(np.dot(normalize(tip), line / length))) > _ALONG
+        return abs(float(np.dot(normalize(tip), line / length))) > float(_ALONG)
 
     chosen = {j: t for j in inline if (t := place(j)) is not None and not words.read(names[j]).share}
     sides = [c for j in (a, *inline) for c in tree.children[j] if c not in on_path]
     sides += [c for c in tree.children[tree.parents[a]] if c != a and words.read(names[c]).twist] if tree.parents[a] >= 0 else []
     for branch in sides:
-        bones = tree.subtree(branch)
+        bones = [j for j in tree.subtree(branch) if not words.is_end(names[j])]
         read = [words.read(names[j]) for j in bones]
-        if set(bones) & used or any(w.share for w in read):
+        if not bones or set(bones) & used or any(w.share for w in read):
             continue
         named = all(w.twist for w in read)
         if not named and any(w.extra for w in read):

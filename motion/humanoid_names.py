@@ -72,7 +72,8 @@ _PRESETS = (
         trunk="spine spine_001 spine_002 spine_003", neck="spine_004 spine_005", head="spine_006",
     ),
     Preset(
-        name="rigify_deform", sides=_LR, arms="shoulder_{} upper_arm_{} forearm_{} hand_{}", legs="thigh_{} shin_{} foot_{} toe_{}",
+        name="rigify_deform", sides=_LR, arms="shoulder_{} upper_arm_{} forearm_{} hand_{}",
+        legs="thigh_{} shin_{} foot_{} toe_{}",
         trunk="spine spine_001 spine_002 spine_003", neck="spine_004 spine_005", head="spine_006", marks=("def-",),
         of_prefix="def-",
     ),
@@ -98,18 +99,20 @@ _PRESETS = (
     ),
     Preset(
         name="biped", sides=_LR, arms="{}_clavicle {}_upperarm {}_forearm {}_hand", legs="{}_thigh {}_calf {}_foot {}_toe0",
-        trunk=f"pelvis {_SPINES}", neck="neck neck1", marks=("bip0", "bip_", "bip ", "valvebiped"),
+        trunk=f"pelvis {_SPINES}", neck="neck neck1", head="head|head1", marks=("bip0", "bip_", "bip ", "valvebiped"),
     ),
     Preset(
         name="unreal", sides=_LR, arms="clavicle_{} upperarm_{} lowerarm_{} hand_{}", legs="thigh_{} calf_{} foot_{} ball_{}",
         trunk="pelvis spine_01 spine_02 spine_03 spine_04 spine_05", neck="neck_01 neck_02",
     ),
     Preset(
-        name="vrm", sides=_LR, arms="{}_shoulder {}_upperarm {}_lowerarm {}_hand", legs="{}_upperleg {}_lowerleg {}_foot {}_toebase",
+        name="vrm", sides=_LR, arms="{}_shoulder {}_upperarm {}_lowerarm {}_hand",
+        legs="{}_upperleg {}_lowerleg {}_foot {}_toebase",
         trunk="c_hips c_spine c_chest c_upperchest", neck="c_neck", head="c_head", marks=("j_bip_",),
     ),
     Preset(
-        name="unity", sides=_LEFT, arms="{}shoulder {}upperarm {}lowerarm {}hand", legs="{}upperleg {}lowerleg {}foot {}toes|{}toe",
+        name="unity", sides=_LEFT, arms="{}shoulder {}upperarm {}lowerarm {}hand",
+        legs="{}upperleg {}lowerleg {}foot {}toes|{}toe",
         trunk="hips spine chest upperchest",
     ),
     Preset(
@@ -121,7 +124,8 @@ _PRESETS = (
         legs="upperleg_{} lowerleg_{} foot_{} toes_{}", trunk="hips spine chest",
     ),
     Preset(
-        name="quaternius", sides=_LR, arms="shoulder_{} upperarm_{} lowerarm_{} hand_{}", legs="upperleg_{} lowerleg_{} foot_{} -",
+        name="quaternius", sides=_LR, arms="shoulder_{} upperarm_{} lowerarm_{} hand_{}",
+        legs="upperleg_{} lowerleg_{} foot_{} -",
         trunk="hips abdomen torso chest",
     ),
     Preset(
@@ -139,7 +143,8 @@ _PRESETS = (
         trunk="hips chest chest2 chest3 chest4",
     ),
     Preset(
-        name="advanced_skeleton", sides=_LR, arms="scapula_{} shoulder_{} elbow_{} wrist_{}", legs="hip_{} knee_{} ankle_{} toes_{}",
+        name="advanced_skeleton", sides=_LR, arms="scapula_{} shoulder_{} elbow_{} wrist_{}",
+        legs="hip_{} knee_{} ankle_{} toes_{}",
         trunk="root_m spine1_m spine2_m chest_m", neck="neck_m", head="head_m",
     ),
 )  # fmt: skip
@@ -202,9 +207,9 @@ def _match(preset: Preset, names: Sequence[str], index: Mapping[str, int]) -> Na
 # The 24 joints of SMPL by number, as files without names have them; HumanML3D has the first 22.
 _SMPL_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 _SMPL_LIMBS = (
-    "l_hip r_hip spine1 l_knee r_knee spine2 l_ankle r_ankle spine3 l_foot r_foot neck l_collar r_collar head "
-    "l_shoulder r_shoulder l_elbow r_elbow l_wrist r_wrist"
-).split()
+    "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle", "spine3", "l_foot", "r_foot", "neck",
+    "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow", "l_wrist", "r_wrist",
+)  # fmt: skip
 
 
 def by_number(names: Sequence[str], parents: Sequence[int]) -> Named | None:
@@ -246,20 +251,27 @@ _TRUNK_WORDS = {
 _KNOWN = {word for options in (*_WORDS.values(), *_TRUNK_WORDS.values()) for word in options} | _SWAPPED.keys()
 _SIDES = {"l": "l", "left": "l", "lft": "l", "lf": "l", "lt": "l", "r": "r", "right": "r", "rgt": "r", "rght": "r", "rt": "r"}
 _NOISE = {
-    "mixamorig", "cc", "base", "def", "org", "bip", "biped", "bone", "jnt", "joint", "jt", "j", "b", "m", "f", "c", "x", "avg", "character",
+    "mixamorig", "cc", "base", "def", "org", "bip", "biped", "bone", "jnt", "joint", "jt", "j", "b", "m", "f", "c", "x", "avg",
+    "character",
     "rig", "skin", "bind", "sk", "skel", "armature", "deform", "bn", "valve", "smpl", "smplx",
 }  # fmt: skip
 # Bones beside the body: helpers, controls, clothes, things held. A name with such a word is no joint of the body.
 EXTRA = {
-    "twist", "roll", "ik", "fk", "pole", "target", "tgt", "goal", "end", "nub", "leaf", "site", "tip", "ctrl", "control", "ctl", "mch",
-    "share", "helper", "corrective", "socket", "weapon", "prop", "attach", "hair", "skirt", "cloth", "cape", "coat", "tail", "wing",
-    "feather", "breast", "bust", "pec", "boob", "eye", "brow", "jaw", "tongue", "teeth", "lip", "cheek", "ear", "nose", "mouth", "face",
-    "facial", "metacarpal", "metatarsal", "tweak", "vis", "muscle", "bulge", "fix", "adjust", "phys", "spring", "collider", "strap",
-    "armor", "armour", "belt", "pouch", "hold", "grip", "dummy", "thumb", "index", "middle", "mid", "ring", "pinky", "pinkie", "little",
-    "finger", "fingers", "digit", "hoof", "paw", "fin", "heel", "swing", "parent", "drv", "stretch2", "sleeve", "horn", "mane", "gun",
+    "twist", "roll", "ik", "fk", "pole", "target", "tgt", "goal", "end", "nub", "leaf", "site", "tip", "ctrl", "control", "ctl",
+    "mch",
+    "share", "helper", "corrective", "socket", "weapon", "prop", "attach", "hair", "skirt", "cloth", "cape", "coat", "tail",
+    "wing",
+    "feather", "breast", "bust", "pec", "boob", "eye", "brow", "jaw", "tongue", "teeth", "lip", "cheek", "ear", "nose", "mouth",
+    "face",
+    "facial", "metacarpal", "metatarsal", "tweak", "vis", "muscle", "bulge", "fix", "adjust", "phys", "spring", "collider",
+    "strap",
+    "armor", "armour", "belt", "pouch", "hold", "grip", "dummy", "thumb", "index", "middle", "mid", "ring", "pinky", "pinkie",
+    "little",
+    "finger", "fingers", "digit", "hoof", "paw", "fin", "heel", "swing", "parent", "drv", "stretch2", "sleeve", "horn", "mane",
+    "gun",
 }  # fmt: skip
 _HELD = {"sword", "shield", "bow", "bag", "hat", "helmet", "glasses"}
-_TWIST = {"twist", "roll"}
+_TWIST = ("twist", "roll")  # ends of words
 _SHARE = {"share", "helper", "corrective", "fix", "muscle", "bulge", "adjust"}
 _TOKENS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -280,7 +292,7 @@ class Words:
 
     @property
     def twist(self) -> bool:
-        return bool(self.tokens & _TWIST)
+        return any(token.endswith(_TWIST) for token in self.tokens)
 
     @property
     def share(self) -> bool:

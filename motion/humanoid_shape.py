@@ -24,6 +24,9 @@ _ALIKE = 0.14  # how much bones of left and right may differ, of the longer
 _STRAIGHT = np.cos(np.radians(4.0))  # parts of one bone follow each other so
 _CROWN = 0.5  # of the trunk: a joint so far above the shoulders is the top of the head, not its base
 _FACE = 0.06  # of the trunk: a joint so close above another is the face, not one more of the neck
+_LEAST = 4.75  # how well limbs must look like a body's; bodies have 5.5 and more
+_SMALLEST = 0.25  # of the skeleton's reach: leg and trunk together, at the least
+_IN_PIECES = 0.17  # off a limb's likelihood for each joint inside one of its bones
 _PAIRS = 12  # limbs that are looked at closer, the longest ones
 
 
@@ -69,7 +72,8 @@ class Tree:
         return first if first >= 0 else None
 
     def subtree(self, joint: int) -> list[int]:
-        out, waiting = [], [joint]
+        out: list[int] = []
+        waiting = [joint]
         while waiting:
             joint = waiting.pop()
             out.append(joint)
@@ -93,7 +97,8 @@ class Tree:
 
     def branches(self, node: int) -> list[int]:
         """The children of all joints that lie where `node` lies, themselves left out."""
-        out, waiting = [], [node]
+        out: list[int] = []
+        waiting = [node]
         while waiting:
             for child in self.children[waiting.pop()]:
                 (waiting if self.lift[child] == node else out).append(child)
@@ -210,7 +215,7 @@ def _pairs(tree: Tree, forbidden: Callable[[int, str], bool], *, arm: bool) -> l
             continue
         limbs = [limb for c in options if (limb := _limb(tree, c, arm=arm)) is not None]
         parts = ("shoulder", "elbow") if arm else ("hip", "knee")
-        limbs = [l for l in limbs if not any(forbidden(j, p) for j, p in zip((l.top, l.middle), parts, strict=True))]
+        limbs = [limb for limb in limbs if not any(forbidden(j, p) for j, p in zip((limb.top, limb.middle), parts, strict=True))]
         out += [(node, a, b) for a, b in itertools.combinations(limbs, 2) if _alike(a, b, tree.size)]
     return sorted(out, key=lambda p: -(p[1].length + p[2].length))[:_PAIRS]
 
@@ -229,8 +234,10 @@ def _limb(tree: Tree, start: int, *, arm: bool) -> _Limb | None:
     fan = next((i for i, j in enumerate(chain) if sum(bool(tree.children[c]) for c in tree.branches(j)) >= 3), len(chain))
     points = [tree.heads[j] for j in chain]
     tip = tree.tips[chain[-1]]
-    if arm and fan == len(chain) and np.isfinite(tip).all():
-        points.append(tip)
+    if arm and fan == len(chain) <= 3 and np.isfinite(tip).all():
+        # A forearm without a hand ends at its tip; what is held in a hand is longer.
+        before = np.linalg.norm(points[-1] - points[-2]) if len(points) > 1 else 0.0
+        points += [tip] if np.linalg.norm(tip - points[-1]) < 1.5 * before else []
     last = min(len(points) - 1, fan)  # the wrist or ankle at the latest
     if last < 2:
         return None
@@ -241,23 +248,23 @@ def _limb(tree: Tree, start: int, *, arm: bool) -> _Limb | None:
         return None
     best: tuple[float, int, int, int] | None = None
     for top, middle, end in itertools.combinations(range(min(last + 1, 12)), 3):
-        if end == len(chain) and end - top > 2 and len(chain) > 2 and steps[end - 1] < 0.4 * steps[end - 2]:
-            continue
         upper, lower = float(steps[top:middle].sum()), float(steps[middle:end].sum())
         if min(upper, lower) <= 0.0:
             continue
         inside = (middle - top - 1) + (end - middle - 1)
-        if inside and not (_straight(at[top : middle + 1]) and _straight(at[middle : end + 1])):
+        if inside and (end == len(chain) or not (_straight(at[top : middle + 1]) and _straight(at[middle : end + 1]))):
             continue
         ratio = abs(float(np.log(upper / lower)))
-        score = (upper + lower) / total - 0.5 * max(0.0, ratio - 0.25) - 0.14 * inside
+        score = (upper + lower) / total - 0.5 * max(0.0, ratio - 0.25)
         score += 0.03 * (top > 0) if arm else 0.03 * (top == 0) + 0.05 * (end < len(points) - 1)
         score += 0.25 * (arm and end == fan < len(chain))
-        if best is None or score > best[0]:
-            best = (score, top, middle, end)
+        # Bones in one piece are likelier; that a limb is in pieces says nothing against it.
+        if best is None or score - _IN_PIECES * inside > best[0]:
+            best = (score - _IN_PIECES * inside, top, middle, end)
     if best is None:
         return None
     score, top, middle, end = best
+    score += _IN_PIECES * (end - top - 2)
     parent = tree.parents[start]
     return _Limb(
         base=start,
@@ -282,7 +289,7 @@ def _straight(points: Array) -> bool:
 
 def _body(tree: Tree, hip_node: int, legs: Sequence[_Limb], chest_node: int, arms: Sequence[_Limb]) -> Body | None:
     """The body with these limbs and how well it looks like one, or nothing."""
-    if hip_node == chest_node and {l.base for l in legs} & {a.base for a in arms}:
+    if hip_node == chest_node and {leg.base for leg in legs} & {a.base for a in arms}:
         return None
     if any(tree.below(chest_node, leg.base) for leg in legs) or any(tree.below(hip_node, arm.base) for arm in arms):
         return None
@@ -296,22 +303,24 @@ def _body(tree: Tree, hip_node: int, legs: Sequence[_Limb], chest_node: int, arm
     shoulders = 0.5 * (p[arms[0].top] + p[arms[1].top])
     leg, arm = 0.5 * (legs[0].length + legs[1].length), 0.5 * (arms[0].length + arms[1].length)
     trunk = float(np.linalg.norm(shoulders - hips))
-    if arm < 0.2 * leg or leg < 0.15 * arm or trunk < 0.1 * max(leg, arm):
+    if arm < 0.2 * leg or leg < 0.15 * arm or trunk < 0.1 * max(leg, arm) or leg + trunk < _SMALLEST * tree.size:
         return None
-    head = find_head(tree, hips, shoulders, chest_node, [a.base for a in arms], [l.base for l in legs])
+    head = find_head(tree, hips, shoulders, chest_node, [limb.base for limb in arms], [limb.base for limb in legs])
     if head is None:
         return None
     across_hips = normalize(p[legs[0].top] - p[legs[1].top])
     across_arms = normalize(p[arms[0].top] - p[arms[1].top])
     up = normalize(shoulders - hips)
-    down = normalize(sum((normalize(p[l.end] - p[l.top]) for l in legs if l.end is not None), np.zeros(3)))
+    down = normalize(sum((normalize(p[limb.end] - p[limb.top]) for limb in legs if limb.end is not None), np.zeros(3)))
     score = legs[0].score + legs[1].score + arms[0].score + arms[1].score
     score += 1.0 * tree.below(chest_node, hip_node) - 0.6 * (tree.below(hip_node, chest_node) and hip_node != chest_node)
     score += 0.6 * all(a.fan for a in arms) + 0.15 * all(a.before is not None for a in arms)
-    score += 0.3 * all(l.after is not None or np.isfinite(tree.tips[l.chain[-1]]).all() for l in legs)
+    score += 0.3 * all(limb.after is not None or np.isfinite(tree.tips[limb.chain[-1]]).all() for limb in legs)
     score -= 0.3 * abs(float(np.log(arm / (0.7 * leg)))) + 0.4 * abs(float(np.log(trunk / (0.6 * leg))))
     score += 0.4 * abs(float(np.dot(across_hips, across_arms))) - 0.5 * float(np.dot(down, up))
     score -= 0.6 * abs(float(np.dot(across_hips, up)))
+    if score < _LEAST:
+        return None
     return Body(legs=(legs[0], legs[1]), arms=(arms[0], arms[1]), head=head, score=score, hips=hips)
 
 
@@ -327,7 +336,11 @@ def find_head(tree: Tree, hips: Array, shoulders: Array, chest: int, arms: Itera
         if options:
             break
         # The neck may go off below where the arms do.
-        node = tree.lift[tree.parents[node]] if tree.parents[node] >= 0 and not any(tree.below(l, node) for l in legs) else None
+        node = (
+            tree.lift[tree.parents[node]]
+            if tree.parents[node] >= 0 and not any(tree.below(limb, node) for limb in legs)
+            else None
+        )
     else:
         return None
     joint = max(options)[1]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rigs that Rigify generated: how to tell them, which bones deform, which are the controls. Knows names and parents only.
 
-In such a rig one body is there several times: DEF- bones deform, ORG- bones carry the hierarchy, MCH- bones work between them, and
-the bones without such a prefix are what an animator moves. The DEF- bones hang on the others, not on each other.
+In such a rig one body is there several times: DEF- bones deform, ORG- bones carry the hierarchy, MCH- bones work between them,
+and the bones without such a prefix are what an animator moves. The DEF- bones hang on the others, not on each other.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ _FINGERS = {"thumb": "thumb", "index": "f_index", "middle": "f_middle", "ring": 
 
 # Where a deforming bone belongs when nothing above it says so: exports that keep only these cut them loose.
 _LOGICAL = {
-    "thigh": "spine", "pelvis": "spine", "shoulder": "spine.003", "breast": "spine.003", "upper_arm": "shoulder", "forearm": "upper_arm",
-    "hand": "forearm", "shin": "thigh", "foot": "shin", "toe": "foot",
+    "thigh": "spine", "pelvis": "spine", "shoulder": "spine.003", "breast": "spine.003", "upper_arm": "shoulder",
+    "forearm": "upper_arm", "hand": "forearm", "shin": "thigh", "foot": "shin", "toe": "foot",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from . import exit_codes
 from .exit_codes import InputError
 
 # What is in the folder for the benchmarks' own use.
-_HELPERS = {"report", "entries", "crash_child", "freeze_meter", "generate_eval", "retarget_eval", "window_inside"}
+_HELPERS = {"report", "entries", "crash_child", "freeze_meter", "generate_eval", "retarget_eval", "map_rigs", "window_inside"}
 
 
 def names() -> list[str]:
