@@ -38,7 +38,8 @@ CHILD_VARIABLE = "MOTION_QUEUE_CHILD"  # set for every child that the queue star
 BACKLOG = 0.02  # seconds to the next tick while events wait that did not fit into this one
 BUSY = 0.1  # while anything runs
 IDLE = 0.5
-BUDGET = 0.001  # seconds of one tick for the engine's events, and for all that is begun in it; showing them takes as long again
+BUDGET = 0.001  # seconds of one tick for the engine's events; showing them takes as long again
+_ROOM = 0.0005  # seconds of one tick after which no ticker is begun in it: each may take as long, and showing comes after them
 _CLOSE = 1.7  # seconds that Blender waits for the engine at its end, whatever it does
 _CLOSE_POLITE = 1.0  # of those, for steps and children to stop by themselves
 
@@ -318,7 +319,7 @@ def publish() -> Snapshot:
     snapshot.publish(now)
     _published_at, _publish_soon = time.monotonic(), False
     if _shown:
-        properties.fit(len(now.jobs))
+        properties.fit()
         status_bar.show(now.status)
         seen = (now.phase, now.revision, now.preparing, now.problem, now.eta)
         if seen != (before.phase, before.revision, before.preparing, before.problem, before.eta):
@@ -395,7 +396,7 @@ def _run_tickers(began: float) -> bool:
     assert _app is not None and _follower is not None
     busy = False
     for done in range(len(_tickers)):
-        if done and time.perf_counter() - began > BUDGET:
+        if done and time.perf_counter() - began > _ROOM:
             return True
         if not _tickers:
             break  # the one before has taken itself out

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import bpy
@@ -15,7 +16,15 @@ def sidebar_category(region: bpy.types.Region) -> str:
 
 def progress(layout: Any, *, factor: float, text: str) -> None:
     """A bar with a text in it; since 4.0."""
-    layout.progress(factor=factor, text=text, type="BAR")
+    layout.progress(factor=factor, text=text)
+
+
+@cache
+def icon(name: str) -> int:
+    """The number of an icon, for what is drawn often: for a name Blender goes through those of a thousand icons, each time."""
+    icons: Any = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"]
+    number: int = icons.enum_items[name].value
+    return number
 
 
 def popover_width() -> int:

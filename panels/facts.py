@@ -47,7 +47,7 @@ def draft(context: Any, *, with_text: bool = True) -> Draft:
         scene_rate=shot.scene_rate,
         render=shot.render,
         deliver=shot.deliver,
-        output=shot.output or preferences.read().output,
+        output=shot.output or preferences.output(),
         facts=facts(context, text=shot.text if with_text and shot.source == Source.LIST else ""),
     )
 

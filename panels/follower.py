@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 _PAGE = 50  # jobs read at once: the engine's lock is held for about 3 ms
 _READINGS = 3
-_NOTICES = 5
+_NOTICES = 3
 _SAMPLE = 6  # waiting jobs from whose times that of all is guessed; one is asked for at a time
 _ETA_EVERY = 1.0  # seconds
 _DETAILS_EVERY = 0.1

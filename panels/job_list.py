@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -19,10 +20,22 @@ if TYPE_CHECKING:
 _IN_BOX = 3  # characters that a frame takes
 _SEVERITY_ICONS = {Severity.INFO: "INFO", Severity.WARNING: "ERROR", Severity.ERROR: "CANCEL"}
 _MOVABLE = (JobState.QUEUED, JobState.PAUSED, JobState.RUNNING)
+_MOVES = (("TOP", "TRIA_UP_BAR"), ("UP", "TRIA_UP"), ("DOWN", "TRIA_DOWN"), ("BOTTOM", "TRIA_DOWN_BAR"))
+_AT_WORK = (JobState.RUNNING, JobState.STOPPING)
+_BUTTONS = {  # at the end of the selected job's row
+    JobState.RUNNING: ("motion_queue.cancel", "X"),
+    JobState.QUEUED: ("motion_queue.cancel", "X"),
+    JobState.PAUSED: ("motion_queue.resume", "PLAY"),
+    JobState.FAILED: ("motion_queue.retry", "FILE_REFRESH"),
+    JobState.CANCELLED: ("motion_queue.retry", "FILE_REFRESH"),
+}
 
 
 class MOTION_QUEUE_UL_jobs(bpy.types.UIList):  # noqa: N801
-    """One line for each job: state, name, how far it is."""
+    """One line for each job: state, name, how far it is.
+
+    What is shown, and its order, is settled in the snapshot. There is no `filter_items`: Blender would call it with each draw.
+    """
 
     def draw_item(
         self,
@@ -38,10 +51,14 @@ class MOTION_QUEUE_UL_jobs(bpy.types.UIList):  # noqa: N801
     ) -> None:
         now = snapshot.current()
         entry = now.jobs.entry(index)
+        if entry is None:
+            return
         if isinstance(entry, Group):
             draw_group(layout, entry)
-        elif entry is not None:
-            draw_row(layout, entry, saving=entry.revision > now.durable, indent=now.jobs.filter.grouped)
+            return
+        if now.jobs.filter.grouped:
+            layout.separator(factor=2.0)
+        draw_row(layout, entry, saving=entry.revision > now.durable, selected=entry.id == now.selected)
 
     def draw_filter(self, _context: Any, layout: Any) -> None:
         found = properties.interface().jobs
@@ -52,10 +69,6 @@ class MOTION_QUEUE_UL_jobs(bpy.types.UIList):  # noqa: N801
         row.prop(found, "states", text="")
         row.prop(found, "order", text="")
         row.prop(found, "grouped", text="", icon="OUTLINER")
-
-    def filter_items(self, _context: Any, _data: Any, _property: str) -> tuple[list[int], list[int]]:
-        """What is shown, and its order, is settled in the snapshot."""
-        return [], []
 
 
 def draw_group(layout: Any, group: Group) -> None:
@@ -69,31 +82,25 @@ def draw_group(layout: Any, group: Group) -> None:
         row.operator("motion_queue.cancel", text="", icon="X", emboss=False).batch_id = group.batch_id
 
 
-def draw_row(layout: Any, row: Row, *, saving: bool, indent: bool = False) -> None:
-    line = layout.row(align=True)
-    if indent:
-        line.separator(factor=2.0)
-    icon = "FILE_REFRESH" if saving and row.state is JobState.QUEUED else words.STATE_ICONS[row.state]
-    if row.state is JobState.COMPLETED and row.degraded:
+def draw_row(layout: Any, row: Row, *, saving: bool, selected: bool = False) -> None:
+    """Into a row of its own. Few calls, since ten rows are drawn ten times a second."""
+    saving = saving and row.state is JobState.QUEUED
+    if saving:
+        icon = "FILE_REFRESH"
+    elif row.state is JobState.COMPLETED and row.degraded:
         icon = words.DEGRADED_ICON
-    if row.state in (JobState.RUNNING, JobState.STOPPING):
-        halves = line.split(factor=0.42, align=True)
-        halves.label(text=row.label, icon=icon)
-        right = halves.row(align=True)
-        compat.progress(right, factor=row.progress, text=row_text(row))
-        if row.state is JobState.RUNNING:
-            right.operator("motion_queue.cancel", text="", icon="X", emboss=False).job_id = row.id
-        return
-    line.label(text=row.label, icon=icon)
-    right = line.row(align=True)
-    right.alignment = "RIGHT"
-    right.label(text="Saving" if saving and row.state is JobState.QUEUED else row_text(row))
-    if row.state is JobState.QUEUED:
-        right.operator("motion_queue.cancel", text="", icon="X", emboss=False).job_id = row.id
-    elif row.state is JobState.PAUSED:
-        right.operator("motion_queue.resume", text="", icon="PLAY", emboss=False).job_id = row.id
-    elif row.state in (JobState.FAILED, JobState.CANCELLED):
-        right.operator("motion_queue.retry", text="", icon="FILE_REFRESH", emboss=False).job_id = row.id
+    else:
+        icon = words.STATE_ICONS[row.state]
+    # In a split no text is measured, as in a row each is. Names are a person's own: nothing to translate.
+    halves = layout.split(factor=0.42 if row.state in _AT_WORK else 0.6, align=True)
+    halves.label(text=row.label, translate=False, icon_value=compat.icon(icon))
+    if row.state in _AT_WORK:
+        compat.progress(halves, factor=row.progress, text=row_text(row))
+    else:
+        halves.label(text="Saving" if saving else row_text(row))
+    if selected and row.state in _BUTTONS:
+        name, icon = _BUTTONS[row.state]
+        layout.operator(name, text="", icon_value=compat.icon(icon), emboss=False).job_id = row.id
 
 
 def row_text(row: Row) -> str:
@@ -179,25 +186,25 @@ def draw_queue(layout: Any, now: Snapshot, found: Any) -> None:
     draw_recovery(layout, now)
     row = layout.row(align=True)
     row.label(text=now.status or summary(now))
-    if now.paused:
-        row.operator("motion_queue.resume_queue", text="", icon="PLAY")
-    else:
-        row.operator("motion_queue.pause_queue", text="", icon="PAUSE")
+    name, icon = ("motion_queue.resume_queue", "PLAY") if now.paused else ("motion_queue.pause_queue", "PAUSE")
+    row.operator(name, text="", icon_value=compat.icon(icon))
     if not (now.recovery and now.recovery.asks):  # what is asked above says it
         for text in now.held.values():
             draw_lines(layout, text, "PAUSE" if now.paused else "INFO")
     row = layout.row()
-    row.template_list("MOTION_QUEUE_UL_jobs", "", found.jobs, "lines", found.jobs, "line", rows=6, maxrows=10, sort_lock=True)
+    jobs = found.jobs
+    marked = jobs.marks[0] if jobs.marks else jobs
+    row.template_list("MOTION_QUEUE_UL_jobs", "", jobs, "lines", marked, "line", rows=6, maxrows=10, sort_lock=True)
     selected = now.jobs.get(now.selected)
     column = row.column(align=True)
-    column.menu(MOTION_QUEUE_MT_job.bl_idname, icon="DOWNARROW_HLT", text="")
+    column.menu(MOTION_QUEUE_MT_job.bl_idname, text="", icon_value=compat.icon("DOWNARROW_HLT"))
     column.separator()
     moves = column.column(align=True)
     moves.enabled = selected is not None and selected.state in _MOVABLE
-    for to, icon in (("TOP", "TRIA_UP_BAR"), ("UP", "TRIA_UP"), ("DOWN", "TRIA_DOWN"), ("BOTTOM", "TRIA_DOWN_BAR")):
-        moves.operator("motion_queue.move", text="", icon=icon).to = to
+    for to, icon in _MOVES:
+        moves.operator("motion_queue.move", text="", icon_value=compat.icon(icon)).to = to
     column.separator()
-    column.operator("motion_queue.clear_finished", text="", icon="BRUSH_DATA")
+    column.operator("motion_queue.clear_finished", text="", icon_value=compat.icon("BRUSH_DATA"))
     draw_notices(layout, now)
 
 
@@ -256,23 +263,28 @@ def draw_notices(layout: Any, now: Snapshot) -> None:
     if not now.notices:
         return
     box = layout.box()
-    row = box.row(align=True)
+    row = box.row()
     row.label(text="Lately")
-    row.operator("motion_queue.clear_notices", text="", icon="X", emboss=False)
+    row.operator("motion_queue.clear_notices", text="", icon_value=compat.icon("X"), emboss=False)
+    width = compat.line_length() - 2 * _IN_BOX
     for notice in now.notices:
-        row = box.row(align=True)
-        draw_lines(row.column(align=True), notice.text, _SEVERITY_ICONS[notice.severity], most=4, less=2 * _IN_BOX)
+        row = box.row()
+        _draw_wrapped(row, words.wrapped(notice.text, width), _SEVERITY_ICONS[notice.severity], most=3)
         if notice.job_id and now.jobs.get(notice.job_id) is not None:
-            row.operator("motion_queue.select", text="", icon="VIEWZOOM", emboss=False).job_id = notice.job_id
+            icon = compat.icon("VIEWZOOM")
+            row.operator("motion_queue.select", text="", icon_value=icon, emboss=False).job_id = notice.job_id
 
 
 def draw_lines(layout: Any, text: str, icon: str, *, most: int = 8, less: int = 0) -> None:
     """A text over several lines, with an icon before the first; `less`: so many characters fewer than fit into the sidebar."""
-    column = layout.column(align=True)
-    lines = words.wrapped(text, compat.line_length() - less)
+    _draw_wrapped(layout, words.wrapped(text, compat.line_length() - less), icon, most=most)
+
+
+def _draw_wrapped(layout: Any, lines: Sequence[str], icon: str, *, most: int) -> None:
+    column = layout.column(align=True) if len(lines) > 1 else layout
     for number, line in enumerate(lines[:most]):
         cut = " …" if number + 1 == most < len(lines) else ""
-        column.label(text=line + cut, icon="BLANK1" if number else icon)
+        column.label(text=line + cut, icon_value=compat.icon("BLANK1" if number else icon))
 
 
 CLASSES = (MOTION_QUEUE_UL_jobs, MOTION_QUEUE_MT_job, MOTION_QUEUE_PT_queue)

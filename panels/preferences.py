@@ -247,6 +247,18 @@ def read() -> Choices:
     )
 
 
+def status_bar() -> bool:
+    """Whether the status bar is ours to use. For every tick, in which reading all would be much."""
+    found = stored()
+    return _DEFAULTS.status_bar if found is None else bool(found.status_bar)
+
+
+def output() -> str:
+    """Where results go unless a shot says otherwise. For every draw, as above."""
+    found = stored()
+    return _DEFAULTS.output if found is None else str(found.output) or DEFAULT_OUTPUT
+
+
 def stored() -> Any:
     """Blender's own preferences of this package, or None."""
     addon: Any = bpy.context.preferences.addons.get(PACKAGE)

@@ -69,6 +69,12 @@ def _set_line(_self: Any, line: int) -> None:
         fold(entry.batch_id)
 
 
+def _marked(self: Any, _context: Any) -> None:
+    """A person has chosen this line."""
+    _set_line(None, self.line)
+    _mark(interface().jobs)  # where that selects no job, the one that is selected stays marked
+
+
 def fold(batch_id: str) -> None:
     """Hide the jobs of a batch, or show them again."""
     jobs = snapshot.current().jobs
@@ -120,11 +126,22 @@ class MOTION_QUEUE_PG_line(bpy.types.PropertyGroup):  # noqa: N801 (Blender's wa
     """One line of the list. Empty: see above."""
 
 
+class MOTION_QUEUE_PG_mark(bpy.types.PropertyGroup):  # noqa: N801
+    """The line that is marked in the list as the selected one.
+
+    A stored number, since Blender asks for it twice for every line that it draws. It is in a collection of one, because
+    `foreach_set` is how a number is changed without every editor being drawn again.
+    """
+
+    __annotations__ = {"line": IntProperty(name="Job", description="The selected job", update=_marked, options={"SKIP_SAVE"})}
+
+
 class MOTION_QUEUE_PG_list(bpy.types.PropertyGroup):  # noqa: N801
     """The list: how many lines, which is active, what is shown."""
 
     __annotations__ = {
         "lines": CollectionProperty(type=MOTION_QUEUE_PG_line),
+        "marks": CollectionProperty(type=MOTION_QUEUE_PG_mark),
         "line": IntProperty(name="Job", description="The selected job", get=_get_line, set=_set_line, options={"SKIP_SAVE"}),
         "states": EnumProperty(
             name="Show",
@@ -301,12 +318,13 @@ def interface() -> Any:
     return getattr(bpy.context.window_manager, NAME, None)
 
 
-def fit(count: int) -> None:
-    """Give the list so many lines. Never called while something is drawn."""
+def fit() -> None:
+    """Give the list as many lines as are shown, and mark the selected one. Never called while something is drawn."""
     found = interface()
     if found is None:
         return
     lines = found.jobs.lines
+    count = len(snapshot.current().jobs)
     less = len(lines) - count
     if less > _FEW:
         lines.clear()
@@ -315,6 +333,15 @@ def fit(count: int) -> None:
             lines.remove(len(lines) - 1)
     for _ in range(count - len(lines)):
         lines.add()
+    _mark(found.jobs)
+
+
+def _mark(jobs: Any) -> None:
+    line = _get_line(None)
+    if not jobs.marks:
+        jobs.marks.add()
+    if jobs.marks[0].line != line:
+        jobs.marks.foreach_set("line", (line,))
 
 
 def register() -> None:
@@ -327,4 +354,4 @@ def unregister() -> None:
     connect(None, None, None)
 
 
-CLASSES = (MOTION_QUEUE_PG_line, MOTION_QUEUE_PG_list, MOTION_QUEUE_PG_shot, MOTION_QUEUE_PG_interface)
+CLASSES = (MOTION_QUEUE_PG_line, MOTION_QUEUE_PG_mark, MOTION_QUEUE_PG_list, MOTION_QUEUE_PG_shot, MOTION_QUEUE_PG_interface)

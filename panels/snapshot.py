@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from ..backends.published.model import Which
 from ..queue.contract import Health
@@ -63,7 +64,7 @@ class DraftCheck:
     clips: int = 0  # in the folder that is chosen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, which have no room for what is kept
 class Snapshot:
     phase: Phase = Phase.OFF
     problem: str = ""
@@ -89,7 +90,7 @@ class Snapshot:
         """A person paused the whole queue."""
         return "paused" in self.held
 
-    @property
+    @cached_property  # asked for by every draw
     def status(self) -> str:
         """For the status bar: `3 running · 12 waiting · 4 min`; empty when there is nothing to say."""
         counts = self.counts

@@ -36,7 +36,7 @@ def show(status: str) -> None:
     if now - _set_at < _EVERY:
         return
     text = _said if now < _said_until else status
-    if not preferences.read().status_bar:
+    if not preferences.status_bar():
         text = ""
     spaces = {window.workspace.name: window.workspace for window in _windows()}
     for name, space in spaces.items():

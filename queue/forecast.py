@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from .contract import Estimate, JobState, StepState
+from .contract import Backend, Estimate, JobState, StepState
 from .eta import Durations, Prediction
 from .model import Job, Step
 from .registry import Registry
@@ -18,6 +18,7 @@ from .run import Run
 
 _log = logging.getLogger(__name__)
 _NOTHING = Estimate()
+_KEPT = 64  # jobs whose estimates are kept: those that run, and those that somebody looks at
 
 
 class Forecast(NamedTuple):
@@ -34,23 +35,28 @@ class Forecaster:
         self._registry = registry
         self._durations = durations
         self._shown: dict[str, float] = {}  # progress never goes back within an attempt
+        self._estimates: dict[str, tuple[int, dict[str, tuple[Backend, Estimate]]]] = {}  # job → its revision; by step
 
     def estimate(self, job: Job, step: Step) -> Estimate:
         """What the backend expects of a step. A backend that fails at that is asked for no more than its name."""
         if not self._registry.has_backend(step.backend):
             return _NOTHING
-        try:
-            estimate = self._registry.backend(step.backend).estimate(job.payload, job.result)
-            if isinstance(estimate, Estimate):
-                return estimate
-            _log.error("Backend %s estimated step %s with a %s", step.backend, step.name, type(estimate).__name__)
-            return _NOTHING
-        except Exception:
-            _log.exception("Backend %s could not estimate step %s of job %s", step.backend, step.name, job.id)
-            return _NOTHING
+        # A running job is asked for ten times a second; what estimates are made of changes with its revision alone.
+        revision, known = self._estimates.get(job.id, (-1, {}))
+        if revision != job.revision:
+            known = {}
+            self._estimates[job.id] = (job.revision, known)
+            if len(self._estimates) > _KEPT:
+                del self._estimates[next(iter(self._estimates))]
+        backend = self._registry.backend(step.backend)
+        found = known.get(step.name)
+        if found is None or found[0] is not backend:
+            found = known[step.name] = (backend, _asked(backend, job, step))
+        return found[1]
 
     def forget(self, job_id: str) -> None:
         self._shown.pop(job_id, None)
+        self._estimates.pop(job_id, None)
 
     def of(self, job: Job, run: Run | None) -> Forecast:
         if job.finished:
@@ -102,6 +108,18 @@ class Forecaster:
     def _predict(self, job: Job, step: Step) -> Prediction | None:
         estimate = self.estimate(job, step)
         return self._durations.predict(step.backend, estimate.key, estimate.work, estimate.seconds)
+
+
+def _asked(backend: Backend, job: Job, step: Step) -> Estimate:
+    try:
+        estimate = backend.estimate(job.payload, job.result)
+        if isinstance(estimate, Estimate):
+            return estimate
+        _log.error("Backend %s estimated step %s with a %s", step.backend, step.name, type(estimate).__name__)
+        return _NOTHING
+    except Exception:
+        _log.exception("Backend %s could not estimate step %s of job %s", step.backend, step.name, job.id)
+        return _NOTHING
 
 
 def by_weight(job: Job, run: Run | None = None) -> float:

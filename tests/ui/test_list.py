@@ -14,7 +14,7 @@ bpy = pytest.importorskip("bpy")
 
 from motion_queue.panels import checks, details, facts, job_list, shot, snapshot, words  # noqa: E402
 from motion_queue.panels.snapshot import Phase, Recovery, Snapshot  # noqa: E402
-from motion_queue.panels.view import Row  # noqa: E402
+from motion_queue.panels.view import Group, Row  # noqa: E402
 from motion_queue.queue import JobSpec  # noqa: E402
 from motion_queue.queue.contract import JobState  # noqa: E402
 
@@ -36,8 +36,8 @@ class Layout:
 
     row = column = box = split = _child
 
-    def label(self, *, text: str = "", icon: str = "NONE") -> None:
-        self._icon(icon)
+    def label(self, *, text: str = "", icon: str = "NONE", icon_value: int = 0, translate: bool = True) -> None:
+        self._icon(icon, icon_value)
         assert text == words.clean(text)
         self.drawn.append(text)
 
@@ -56,8 +56,10 @@ class Layout:
         assert hasattr(data, name) and hasattr(others, collection)
         self.drawn.append(f"[{name}]")
 
-    def operator(self, name: str, *, text: str | None = None, icon: str = "NONE", emboss: bool = True) -> Any:
-        self._icon(icon)
+    def operator(
+        self, name: str, *, text: str | None = None, icon: str = "NONE", icon_value: int = 0, emboss: bool = True
+    ) -> Any:
+        self._icon(icon, icon_value)
         operator = getattr(bpy.ops.motion_queue, name.partition(".")[2])
         rna = operator.get_rna_type()
         self.drawn.append(f"<{name.partition('.')[2]}>{text or ''}")
@@ -71,7 +73,7 @@ class Layout:
     def menu(self, name: str, **options: Any) -> None:
         assert hasattr(bpy.types, name)
 
-    def progress(self, *, factor: float, text: str, type: str) -> None:
+    def progress(self, *, factor: float, text: str) -> None:
         assert 0.0 <= factor <= 1.0
         self.drawn.append(text)
 
@@ -81,9 +83,10 @@ class Layout:
         for index, item in enumerate(getattr(data, lines)[:20]):
             job_list.MOTION_QUEUE_UL_jobs.draw_item(ui_list, None, self, data, item, 0, active_data, active, index)
 
-    def _icon(self, icon: str) -> None:
-        self.icons.add(icon)
-        assert icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items, icon
+    def _icon(self, icon: str, value: int = 0) -> None:
+        known = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+        assert icon in known, icon
+        self.icons.add(next(each.identifier for each in known if each.value == value) if value else icon)
 
 
 class Lines:
@@ -129,10 +132,30 @@ def test_thousands_of_jobs_have_a_line_each_and_all_can_be_reached(held: Interfa
     assert len(held.shown.lines) == count + 2
     held.shown.line = 0  # a header: folds
     assert len(held.shown.lines) == 5
+    assert held.shown.marks[0].line == held.shown.line, "what is marked is the selected job, wherever that is"
     held.run("fold", batch_id="")
     assert len(held.shown.lines) == count + 2
     assert held.run("cancel_all") == {"FINISHED"}
     held.until(lambda: held.now.counts.waiting == 0, "the end of all")
+
+
+def test_a_line_that_is_clicked_is_selected_and_the_mark_stays_on_its_job(held: Interface) -> None:
+    many(held, 5)
+    held.until(lambda: len(held.shown.lines) == 5)
+    assert held.shown.marks[0].line == -1
+    held.shown.marks[0].line = 3  # as the list does it
+    job_id = held.now.selected
+    assert held.now.details.label == "Shot 00003"
+    held.run("move", job_id=job_id, to="UP")
+    held.until(lambda: held.shown.marks[0].line == 2, "the mark goes with the job")
+    assert held.now.selected == job_id
+    held.shown.grouped = True
+    assert held.shown.marks[0].line == 3, "below a header"
+    held.shown.marks[0].line = 0  # that header: folds
+    assert held.now.selected == job_id and held.shown.marks[0].line == -1
+    assert isinstance(held.now.jobs.entry(0), Group) and held.now.jobs.entry(0).folded
+    held.shown.marks[0].line = 0
+    assert held.shown.marks[0].line == 3
 
 
 def test_another_file_brings_the_list_back(held: Interface) -> None:
