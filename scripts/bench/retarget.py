@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...backends.blender_find import BlenderCommand, find_blender
+from ...backends.blender_find import find_blender
 from ..cli.exit_codes import InputError
 from .report import Report
-from .retarget_eval import results
+from .retarget_eval import page, results
 from .retarget_eval.blenders import ask
 from .retarget_eval.ours import locks_feet
 from .retarget_eval.peers import DETECTED, KEEMAP, ROKOKO
@@ -25,9 +25,12 @@ from .retarget_eval.rigs import RIGS, RigTable
 from .retarget_eval.sources import CLIPS, LONG, join
 from .retarget_eval.tasks import FREE, LOCKED
 
-PARTS = ("judge", "trip", "time")
+PARTS = ("judge", "trip", "pictures", "time")
 _TIMED = "mixamo"  # 65 bones
 _THERE = ("mixamo", "metarig")  # rigs of the round trip
+_DRAWN = ("mixamo", "metarig", "kaykit", "quaternius")  # rigs with a picture, and those that peers are given
+_COMPARED = ("walk", "kick", "walk100")  # clips that peers are given: they take long
+_DRAWN_CLIPS = ("walk", "kick", "walk100", "turn", "pickup")
 _BESIDE = Path(__file__).resolve().parents[3] / "shared" / "motion_data"
 
 
@@ -37,77 +40,86 @@ def run(argv: Sequence[str]) -> list[dict[str, Any]]:
         raise InputError(
             "bench_data_missing", f"The motion pack is not in {options.data}. Name its folder with --data, as it was unpacked."
         )
-    blender = find_blender(options.blender or None)
     report = Report("retarget")
-    makers = [LOCKED, FREE] if locks_feet() else [FREE]
-    folders = {name: str(folder) for name, folder in ((ROKOKO, options.rokoko), (KEEMAP, options.keemap)) if folder}
-    makers += [ROKOKO, DETECTED] if ROKOKO in folders else []
-    makers += [KEEMAP] if KEEMAP in folders else []
-    judged: results.Judged = {}
     with tempfile.TemporaryDirectory(prefix="motion-queue-bench-retarget-") as name:
-        folder = Path(name)
-        characters = {
-            rig.name: _character(blender, rig, options.data, folder) for rig in RIGS if rig.name in {*options.rigs, _TIMED}
-        }
-        if "judge" in options.only:
-            readings = ask(blender, folder, "readings", data=str(options.data), clips=options.clips)
-            farthest = max(readings, key=lambda clip: readings[clip])
-            report.add(
-                "the judge's reading of clips against Blender's, farthest",
-                1000 * readings[farthest],
-                "mm",
-                target=1.0,
-                note=farthest,
-            )
-            for rig in (rig for rig in RIGS if rig.name in options.rigs):
-                _say(f"{rig.title}.")
-                judged[rig.name] = ask(
-                    blender, folder, "judge", rig=rig.name, character=str(characters[rig.name]), data=str(options.data),
-                    clips=options.clips, makers=makers, peer_folders=folders,
-                )  # fmt: skip
-                results.show(rig.name, judged[rig.name], makers)
-            results.measure(report, judged, makers)
-        if "trip" in options.only:
-            trips = {
-                rig: ask(
-                    blender, folder, "trip", rig=rig, character=str(characters[rig]), data=str(options.data), clips=options.clips,
-                    work=str(folder),
-                )
-                for rig in options.rigs
-                if rig in _THERE
-            }  # fmt: skip
-            results.measure_trips(report, trips)
-        if "time" in options.only:
-            results.measure_times(report, _times(blender, folder, options, makers, folders, characters[_TIMED]))
+        bench = _Bench(options, Path(name), report)
+        for part in (part for part in PARTS if part in options.only):
+            getattr(bench, part)()
+        if options.report is not None:
+            options.report.mkdir(parents=True, exist_ok=True)
+            page.write(options.report, report.measures, bench.judged, bench.makers, bench.compared, bench.drawn)
     return report.finish()
 
 
-def _character(blender: BlenderCommand, rig: RigTable, data: Path, folder: Path) -> Path:
-    if rig.file:
-        return data / rig.file
-    target = folder / f"{rig.name}.blend"
-    ask(blender, folder, "build", rig=rig.name, target=str(target))
-    return target
+class _Bench:
+    """What is measured of whom; a method for each part."""
 
+    def __init__(self, options: argparse.Namespace, folder: Path, report: Report) -> None:
+        self.options, self.folder, self.report = options, folder, report
+        self.blender = find_blender(options.blender or None)
+        self.peers = {name: str(path) for name, path in ((ROKOKO, options.rokoko), (KEEMAP, options.keemap)) if path}
+        self.ours = [LOCKED, FREE] if locks_feet() else [FREE]
+        self.makers = [*self.ours, *(m for m in (ROKOKO, DETECTED, KEEMAP) if (KEEMAP if m == KEEMAP else ROKOKO) in self.peers)]
+        self.compared = [clip for clip in options.clips if clip in _COMPARED]
+        self.judged: results.Judged = {}
+        self.drawn: list[str] = []
+        self.characters = {rig.name: self._character(rig) for rig in RIGS if rig.name in {*options.rigs, _TIMED}}
 
-def _times(
-    blender: BlenderCommand,
-    folder: Path,
-    options: argparse.Namespace,
-    makers: Sequence[str],
-    peers: dict[str, str],
-    character: Path,
-) -> dict[str, Any]:
-    """A long clip of a skeleton with fingers onto a rig with fingers."""
-    parts = [options.data / part for part in LONG]
-    long, short = folder / "long.bvh", folder / "short.bvh"
-    join(parts, long, options.frames)
-    join(parts, short, min(options.frames, options.frames // 10))
-    return ask(
-        blender, folder, "time", rig=_TIMED, character=str(character), clip=str(long), short=str(short), skeleton="cgspeed",
-        rounds=options.rounds, makers=[maker for maker in makers if maker not in (FREE, DETECTED) or maker == makers[0]],
-        peer_folders=peers,
-    )  # fmt: skip
+    def judge(self) -> None:
+        options = self.options
+        readings = self._ask("readings", clips=options.clips)
+        farthest = max(readings, key=lambda clip: readings[clip])
+        name = "the judge's reading of clips against Blender's, farthest"
+        self.report.add(name, 1000 * readings[farthest], "mm", target=1.0, note=farthest)
+        for rig in (rig for rig in RIGS if rig.name in options.rigs):
+            _say(f"{rig.title}.")
+            makers = self.makers if rig.name in _DRAWN else self.ours
+            self.judged[rig.name] = self._ask(
+                "judge", rig.name, clips=options.clips, peer_clips=self.compared, makers=makers, peer_folders=self.peers
+            )
+            results.show(rig.name, self.judged[rig.name], makers)
+        results.measure(self.report, self.judged, self.makers)
+
+    def trip(self) -> None:
+        rigs = [rig for rig in self.options.rigs if rig in _THERE]
+        trips = {rig: self._ask("trip", rig, clips=self.options.clips, work=str(self.folder)) for rig in rigs}
+        results.measure_trips(self.report, trips)
+
+    def pictures(self) -> None:
+        if self.options.report is None:
+            return
+        images = self.options.report / "images"
+        images.mkdir(parents=True, exist_ok=True)
+        clips = [clip for clip in self.options.clips if clip in _DRAWN_CLIPS]
+        for rig in (rig for rig in self.options.rigs if rig in _DRAWN):
+            self._ask("sheet", rig, clips=clips, target=str((images / f"retarget-{rig}.png").absolute()))
+            self.drawn.append(rig)
+
+    def time(self) -> None:
+        """A long clip of a skeleton with fingers onto a rig with fingers."""
+        options = self.options
+        parts = [options.data / part for part in LONG]
+        long, short = self.folder / "long.bvh", self.folder / "short.bvh"
+        join(parts, long, options.frames)
+        join(parts, short, max(1, options.frames // 10))
+        request = {"rig": _TIMED, "character": str(self.characters[_TIMED]), "clip": str(long), "short": str(short)}
+        makers = [maker for maker in self.makers if maker != DETECTED]
+        times = ask(
+            self.blender, self.folder, "time", **request, skeleton="cgspeed", rounds=options.rounds, makers=makers,
+            peer_folders=self.peers,
+        )  # fmt: skip
+        results.measure_times(self.report, times)
+
+    def _ask(self, task: str, rig: str = "", **more: Any) -> dict[str, Any]:
+        which = {"rig": rig, "character": str(self.characters[rig])} if rig else {}
+        return ask(self.blender, self.folder, task, data=str(self.options.data), **which, **more)
+
+    def _character(self, rig: RigTable) -> Path:
+        if rig.file:
+            return Path(self.options.data / rig.file)
+        target = self.folder / f"{rig.name}.blend"
+        ask(self.blender, self.folder, "build", rig=rig.name, target=str(target))
+        return target
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:
@@ -117,6 +129,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rokoko", type=Path, help="folder of Rokoko Studio Live for Blender (default: left out)")
     parser.add_argument("--keemap", type=Path, help="folder of KeeMap (default: left out)")
     rigs, clips = [rig.name for rig in RIGS], [clip.name for clip in CLIPS]
+    parser.add_argument("--report", type=Path, metavar="FOLDER", help="write retarget-report.md and images/ there")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="only these parts")
     parser.add_argument("--frames", type=int, default=3000, help="of the clip for times (default 3000)")
     parser.add_argument("--rounds", type=int, default=3, help="of the times, turn about (default 3)")

@@ -111,7 +111,7 @@ def _pairs(skeleton: Skeleton, table: RigTable) -> dict[str, str]:
 def _use_forward_kinematics(target: bpy.types.Object) -> None:
     """Rigify's limbs follow what is keyed."""
     for bone in target.pose.bones:
-        if "IK_FK" in bone:
+        if bone.get("IK_FK") is not None:
             bone["IK_FK"] = 1.0
 
 
@@ -149,7 +149,7 @@ def _pose_alike(source: bpy.types.Object, target: bpy.types.Object, skeleton: Sk
         toe = f"toe_{side}"
         if toe in bones and toe in rest:
             ahead, wanted = head(toe) - head(f"ankle_{side}"), rest[toe] - rest[f"ankle_{side}"]
-            turn(f"ankle_{side}", Vector((*ahead.xy, 0.0)).rotation_difference(Vector((*wanted.xy, 0.0))))
+            turn(f"ankle_{side}", Vector((ahead.x, ahead.y, 0.0)).rotation_difference(Vector((wanted.x, wanted.y, 0.0))))
     over = 0.5 * (rest["hip_l"] + rest["hip_r"]) - 0.5 * (head("hip_l") + head("hip_r"))
     hips = source.pose.bones[bones["hips"]]
     hips.matrix = source.matrix_world.inverted() @ Matrix.Translation(over) @ source.matrix_world @ hips.matrix

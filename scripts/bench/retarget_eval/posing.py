@@ -50,7 +50,7 @@ def sample(armature: bpy.types.Object, names: list[str], *, first: int, frames: 
         seen = armature.evaluated_get(bpy.context.evaluated_depsgraph_get())
         world = seen.matrix_world
         for name in names:
-            found[name][number] = world @ seen.pose.bones[name].matrix
+            found[name][number] = np.array(world @ seen.pose.bones[name].matrix)
     return found
 
 

@@ -65,6 +65,14 @@ def measure(report: Report, judged: Judged, makers: Sequence[str]) -> None:
             _worst(report, found, f"limb direction, p95, {maker}", lambda v: v["limb_p95"], "°", p95)
     best = LOCKED if LOCKED in makers else FREE
     found = cases(judged, best)
+    failed = [
+        f"{maker}, {clip} on {rig}: {one[maker]['failed']}"
+        for maker in (LOCKED, FREE)
+        for rig, clips in judged.items()
+        for clip, one in clips.items()
+        if "failed" in one.get(maker, {})
+    ]
+    report.add("cases that failed", len(failed), f"of {2 * len(found) + len(failed)}", target=0.0, note="; ".join(failed[:3]))
     _worst(report, found, "foot speed in contacts, mean", lambda v: v["foot_speed"], "m/s", 0.02)
     _worst(report, found, "foot speed over the source's own", lambda v: v["foot_speed"] - v["foot_speed_source"], "m/s", 0.01)
     _worst(report, found, "slide in a contact over the source's own", lambda v: v["slide"] - v["slide_source"], "mm", 0.0)

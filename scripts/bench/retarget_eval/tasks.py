@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....backends.retarget.load import enable_addon, load_character
-from . import ours, peers, posing, rigs, sources
+from . import ours, peers, posing, rigs, sheets, sources
 from .judge import Body, angles, judge
 
 if TYPE_CHECKING:
@@ -25,7 +26,13 @@ def do_build(rig: str, target: str) -> dict[str, Any]:
 
 
 def do_judge(
-    rig: str, character: str, data: str, clips: list[str], makers: list[str], peer_folders: Mapping[str, str]
+    rig: str,
+    character: str,
+    data: str,
+    clips: list[str],
+    peer_clips: list[str],
+    makers: list[str],
+    peer_folders: Mapping[str, str],
 ) -> dict[str, Any]:
     """Each clip onto one rig by everybody: {clip: {maker: {verdict, seconds} or {failed}}}."""
     table = rigs.by_name(rig)
@@ -36,9 +43,16 @@ def do_judge(
         source = sources.read(path, clip.skeleton)
         found[clip.name] = {}
         for maker in makers:
+            if maker not in (LOCKED, FREE) and clip.name not in peer_clips:
+                continue
             armature = _fresh(character)
             if maker in (LOCKED, FREE):
-                seconds = ours.make(path, armature, lock=maker == LOCKED).total
+                try:
+                    seconds = ours.make(path, armature, lock=maker == LOCKED).total
+                except Exception as error:  # one case that fails is a figure, and no reason to lose the others
+                    traceback.print_exc()
+                    found[clip.name][maker] = {"failed": f"{type(error).__name__}: {error}"}
+                    continue
             else:
                 imported, reading = peers.import_clip(path)
                 skeleton = sources.SKELETONS[clip.skeleton]
@@ -71,6 +85,9 @@ def do_time(
     found: dict[str, Any] = {"frames": {}}
     for number in range(rounds + 1):
         for maker in makers:
+            # The first round warms caches and imports what is imported once; peers, which take long, do without
+            if number == 0 and maker not in (LOCKED, FREE):
+                continue
             path = Path(short if maker == peers.KEEMAP else clip)
             armature = _fresh(character)
             if maker in (LOCKED, FREE):
@@ -83,8 +100,7 @@ def do_time(
                 seconds = peers.retarget(maker, loaded[maker], imported, armature, body, table, frames)
                 parts = {"read": reading, "solve": seconds, "total": reading + seconds}
             found["frames"][maker] = frames
-            # The first round warms caches and imports what is imported once; a long one is not done for nothing
-            if number or (maker not in (LOCKED, FREE)):
+            if number:
                 for part, value in parts.items():
                     found.setdefault(maker, {}).setdefault(part, []).append(value)
     return found
@@ -112,6 +128,22 @@ def do_trip(rig: str, character: str, data: str, clips: list[str], work: str) ->
             joint: float(angles(asked[bone][:, :3, :3], got[bone][:, :3, :3]).mean()) for joint, bone in bones.items()
         }
     return found
+
+
+def do_sheet(rig: str, character: str, data: str, clips: list[str], target: str) -> dict[str, Any]:
+    """Draw the clips on one rig, what they are above what became of them."""
+    table, rows = rigs.by_name(rig), []
+    for clip in (c for c in sources.CLIPS if c.name in clips):
+        path = Path(data) / clip.file
+        source = sources.read(path, clip.skeleton)
+        armature = _fresh(character)
+        ours.make(path, armature, lock=True)
+        floor = posing.look(armature, table, first=1, frames=1, fps=source.fps).floor
+        at = sheets.moments(len(source))
+        rows.append((f"{clip.name}:\nthe clip", [sheets.of_source(source, int(f)) for f in at]))
+        rows.append((f"on\n{rig}", [sheets.of_target(armature, table, 1 + int(f), floor) for f in at]))
+    sheets.draw(rows, Path(target))
+    return {}
 
 
 def do_readings(data: str, clips: list[str]) -> dict[str, float]:
@@ -156,8 +188,8 @@ def _export(armature: bpy.types.Object, target: Path, frames: int) -> None:
 
 
 def _length(armature: bpy.types.Object) -> int:
-    first, last = armature.animation_data.action.frame_range
-    return int(round(last) - max(1, round(first)) + 1)
+    played = armature.animation_data.action.frame_range
+    return round(float(played[1])) - max(1, round(float(played[0]))) + 1
 
 
 def _empty() -> None:
