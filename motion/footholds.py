@@ -29,6 +29,7 @@ class LockOptions:
     lowest: float = 0.08  # how far the pelvis goes down at most for a foot out of reach
     lower_blend: float = 0.15  # the time before and after that within which it does so
     toe_bend: float = np.radians(65.0)
+    roll: float = 0.0  # radians: how far a foot is rolled over its ball, so that the leg need not bend or stretch for its length
     # For what glides, as models make bodies and feet do. Times are the longest by which something lags behind where it was.
     carry: float = 0.0  # to this a body is kept from going otherwise than its standing feet say
     carry_blend: float = 0.15
@@ -54,7 +55,7 @@ def find_footholds(
     soles: Array, contacts: Mask, legs: Legs, frame_time: float, *, up: int, floor: float, metre: float, options: LockOptions
 ) -> Footholds:
     frames = len(soles)
-    places = _Places(frame_time, up=up, wander=options.wander * metre, longest=options.longest_pull * metre, options=options)
+    places = _Places(frame_time, up=up, metre=metre, options=options)
     plan = Footholds(*(np.zeros((frames, 2, *shape), dtype=kind) for kind, shape in ((bool, ()), (float, (3,))) * 3))
     for side in range(2):
         heel, ball = soles[:, side, HEEL], soles[:, side, BALL]
@@ -75,14 +76,21 @@ def find_footholds(
     return plan
 
 
+def split_contacts(points: Array, contacts: Mask, frame_time: float, *, up: int, metre: float, options: LockOptions) -> Mask:
+    """The contacts [F, 2, 2] without the frames in which a point of the soles [F, 2, 2, 3] goes on to its next place."""
+    places = _Places(frame_time, up=up, metre=metre, options=options)
+    held = [places.of(points[:, side, part], contacts[:, side, part])[0] for side in range(2) for part in range(2)]
+    return np.stack(held, axis=1).reshape(contacts.shape)
+
+
 class _Places:
     """Finds where a point stands during its contacts: the median; two or more places where it wanders too far for one."""
 
-    def __init__(self, frame_time: float, *, up: int, wander: float, longest: float, options: LockOptions) -> None:
-        self._up, self._wander, self._longest = up, wander, longest
+    def __init__(self, frame_time: float, *, up: int, metre: float, options: LockOptions) -> None:
+        self._up, self._wander, self._longest = up, options.wander * metre, options.longest_pull * metre
         self._shortest = max(2, round(options.contacts.shortest / frame_time))
         self._step = max(1, round(0.5 * options.blend / frame_time))
-        self._walk = _RESTEP * longest / options.longest_pull * frame_time
+        self._walk = _RESTEP * metre * frame_time
 
     def of(self, point: Array, contact: Mask) -> tuple[Mask, Array]:
         """The contacts [F] that can be held, and where [F, 3], level."""

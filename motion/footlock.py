@@ -17,12 +17,13 @@ from .footholds import Footholds, LockOptions, find_footholds
 from .legs import BALL, HEEL, TIP, Legs
 from .quat import Array
 from .skeleton import Ints
-from .smooth import ease, envelope
+from .smooth import ease, envelope, not_faster
 
 _HOLD = 40000.0  # weight of a planted point against the wish to leave the source as it is
 _STIFFER = 450.0  # how much larger that weight is at least than the one of smoothness, so that trembling feet are held too
 _BODY_HOLD = 60.0
 _TOE_HOLD = 30.0
+_TOE_SPEED = np.radians(150.0)  # a second; toes that are bent up by the floor go back no faster
 _BALL_FACING, _HEEL_FACING = 0.2, 0.5  # cosine between the sole's normal and up, below which no contact is believed
 # Shares of a leg's length: stretched beyond this the pelvis comes down; in the last share a leg stretches ever more slowly.
 _NEARLY_FULL, _SOFT = 0.993, 0.012
@@ -120,6 +121,11 @@ def lock_feet(
         shift += _carried(soles, contacts, frame_time, up=up, options=options)
     # The ball of a foot whose toes lie flat: what it rolls over when the heel lifts.
     ankle_r = rotations[:, legs.ankle]
+    roll = quat.IDENTITY
+    if options.roll > 0.0:
+        heights = positions[:, legs.ankle, up] + shift[:, None, up] - floor
+        roll = _roll(legs, ankle_r, heights, contacts, frame_time, up=up, options=options)
+        ankle_r = quat.mul(roll, ankle_r)
     hinge = quat.rotate(ankle_r, legs.hinge)
     ball = positions[:, legs.ankle] + shift[:, None] + hinge
     ball[..., up] -= legs.rise
@@ -140,9 +146,13 @@ def lock_feet(
     turned[..., up] += envelope(tilt, frame_time, seconds=0.1)
     foot_turn = quat.between(sole, turned)
     ankle_r = quat.mul(foot_turn, ankle_r)
+    foot_turn = quat.mul(foot_turn, roll)
     heel_of = _heel_of(legs, ankle_r, up=up)
     lowest = np.minimum(ball[..., up], ball[..., up] + heel_of[..., up])
     ball[..., up] += envelope(np.maximum(floor - lowest, 0.0), frame_time, seconds=0.1)
+    ball[..., up] += envelope(
+        _under_toes(legs, rotations, foot_turn, ankle_r, ball, up=up, floor=floor, options=options), frame_time, seconds=0.1
+    )
     ankle = ball - quat.rotate(ankle_r, legs.hinge)
     ankle[..., up] += legs.rise
 
@@ -177,6 +187,53 @@ def _heel_of(legs: Legs, ankle_r: Array, *, up: int) -> Array:
     out = quat.rotate(ankle_r, legs.heel - legs.hinge)
     out[..., up] += legs.rise
     return out
+
+
+def _roll(
+    legs: Legs, ankle_r: Array, heights: Array, contacts: Mask, frame_time: float, *, up: int, options: LockOptions
+) -> Array:
+    """Turns [F, 2, 4] of feet that stand on their balls alone, about these, so that the ankles are at their own `heights` [F, 2]
+    above the floor: a foot longer or shorter than the one that was captured would bend or stretch the leg instead."""
+    sole = quat.rotate(ankle_r, legs.flat_ball - legs.heel)
+    axis = _hinge(legs, ankle_r)
+    to_ankle = -quat.rotate(ankle_r, legs.hinge)
+    angle = _angle_to_height(to_ankle, axis, heights - legs.rise, up=up)
+    flat = -np.arcsin(np.clip(quat.normalize(sole)[..., up], -1.0, 1.0))  # no further than the whole sole on the floor
+    angle = np.minimum(np.clip(angle, -options.roll, options.roll), np.maximum(flat, 0.0))
+    alone = contacts[..., BALL] & ~contacts[..., HEEL]
+    angle = ease(angle[..., None], _weight(alone, _TOE_HOLD), frame_time, seconds=options.blend)[..., 0]
+    return quat.from_axis_angle(axis, angle)
+
+
+def _under_toes(
+    legs: Legs, rotations: Array, foot_turn: Array, ankle_r: Array, ball: Array, *, up: int, floor: float, options: LockOptions
+) -> Array:
+    """How deep the tips of toes would be in the floor [F, 2], bent up as far as they go."""
+    if (legs.toe < 0).any():
+        return np.zeros(ball.shape[:2])
+    tip, axis = quat.rotate(quat.mul(foot_turn, rotations[:, legs.toe]), legs.tip), _hinge(legs, ankle_r)
+    height = ball[..., up] + legs.rise - floor
+    bend = np.clip(_angle_to_height(tip, axis, -height, up=up), 0.0, options.toe_bend)
+    return np.maximum(-height - quat.rotate(quat.from_axis_angle(axis, bend), tip)[..., up], 0.0)
+
+
+def _hinge(legs: Legs, ankle_r: Array) -> Array:
+    """The axes [F, 2, 3] across the feet, about which positive angles turn the toes up. They are the foot's own: level ones would
+    turn round with a foot that points straight down."""
+    return quat.rotate(ankle_r, quat.normalize(np.cross(legs.flat_ball - legs.heel, legs.upward)))
+
+
+def _angle_to_height(v: Array, axis: Array, height: Array, *, up: int) -> Array:
+    """By how much [...] vectors [..., 3] must turn about axes, at least, so that their ends are at `height` [...]; as near as
+    their length allows."""
+    stays = np.sum(v * axis, axis=-1) * axis[..., up]
+    a, b = v[..., up] - stays, np.cross(axis, v)[..., up]
+    reach, phase = np.hypot(a, b), np.arctan2(b, a)
+    spread = np.arccos(np.clip((height - stays) / np.maximum(reach, 1e-9), -1.0, 1.0))
+    angles = np.stack([phase + spread, phase - spread], axis=-1)
+    angles = (angles + np.pi) % (2.0 * np.pi) - np.pi
+    nearest = np.argmin(np.abs(angles), axis=-1)
+    return np.asarray(np.take_along_axis(angles, nearest[..., None], axis=-1)[..., 0])
 
 
 def facing(legs: Legs, rotations: Array, *, up: int) -> Array:
@@ -281,21 +338,14 @@ def _toes(
     """Turns [F, 2, 4] of the toes: flat on the floor while the ball stands and the heel lifts, never below it."""
     if (legs.toe < 0).any():
         return foot_turn
-    frames = len(rotations)
-    above = np.zeros(3)
-    above[up] = 1.0
-    source = rotations[:, legs.toe]
-    turned = quat.mul(foot_turn, source)
+    turned = quat.mul(foot_turn, rotations[:, legs.toe])
     tip = quat.rotate(turned, legs.tip)
     joint = ankle + quat.rotate(foot_turn, positions[:, legs.toe] - positions[:, legs.ankle])
-    level = tip.copy()
-    level[..., up] = 0.0
-    length = np.linalg.norm(tip, axis=-1)
-    slope = np.arctan2(tip[..., up], np.linalg.norm(level, axis=-1))
-    goal = np.arcsin(np.clip((floor - joint[..., up]) / np.maximum(length, 1e-9), -1.0, 1.0))
+    axis = _hinge(legs, ankle_r)
+    to_floor = _angle_to_height(tip, axis, floor - joint[..., up], up=up)
     facing = np.clip(quat.rotate(ankle_r, legs.upward)[..., up] / 0.2, 0.0, 1.0)
-    hold = ease(np.ones((frames, 2, 1)), _weight(on_ball, _TOE_HOLD), frame_time, seconds=0.5 * options.blend)[..., 0]
-    rise = envelope(np.maximum(goal - slope, 0.0) * facing, frame_time, seconds=0.07)
-    angle = np.clip(np.maximum(np.clip(hold, 0.0, 1.0) * facing * (goal - slope), rise), -options.toe_bend, options.toe_bend)
-    axis = quat.normalize(np.cross(level, above))
+    hold = ease(np.ones((*to_floor.shape, 1)), _weight(on_ball, _TOE_HOLD), frame_time, seconds=0.5 * options.blend)[..., 0]
+    sunk = np.where(joint[..., up] + tip[..., up] < floor, np.maximum(to_floor, 0.0), 0.0)
+    angle = np.maximum(np.clip(hold, 0.0, 1.0) * facing * to_floor, sunk)
+    angle = np.clip(not_faster(angle, _TOE_SPEED * frame_time), -options.toe_bend, options.toe_bend)
     return quat.mul(quat.from_axis_angle(axis, angle), foot_turn)

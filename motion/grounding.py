@@ -18,9 +18,9 @@ from . import anatomy, quat
 from .anatomy import Joints, Performance
 from .contacts import ContactOptions, Mask, velocity
 from .errors import MotionError
-from .footholds import LockOptions
+from .footholds import LockOptions, split_contacts
 from .footlock import find_foot_contacts, lock_feet, locked_rotations
-from .legs import TIP, legs_of_stance
+from .legs import TIP, legs_of_stance, rigid
 from .quat import Array
 from .rig import Rig
 from .smooth import low_pass
@@ -28,10 +28,12 @@ from .smooth import low_pass
 _UP = 2
 _ADULT_LEG = 0.8  # metres, hip to ankle
 _SLOW = 0.15  # metres per second, adult: a sole's point that is slower stands, or it would have to hang in the air
+_LEAST_POINTS = 4  # of a sole
 _PATH_CUTOFF = 0.5  # Hz: what of the hips' way is the path, and what is sway
 _CONTACTS = ContactOptions(low=0.05, slow=0.4, high=0.08, fast=0.8)
 # What was captured is kept wherever a foot need not be held: short blends, and a body that follows its standing feet at once.
-_LOCK = LockOptions(blend=0.04, body_blend=0.06, lower_blend=0.03)
+# How long a foot stands at one place the source has shown, however far other proportions make it slide.
+_LOCK = LockOptions(blend=0.04, body_blend=0.06, lower_blend=0.03, roll=np.radians(40.0), wander=np.inf, longest_pull=np.inf)
 
 
 class Travel(StrEnum):
@@ -100,7 +102,7 @@ def place(
 
     ground = rest_floor(rig, joints)
     if options.floor:
-        legs = legs_of_stance(joints, rig.heads, rest, rig.tails, up=_UP, lowest=ground)
+        legs = rigid(legs_of_stance(joints, rig.heads, rest, rig.tails, up=_UP, lowest=ground, soles=_soles(rig, joints, ground)))
         contacts = source_contacts(body)
         lift = _to_floor(legs.soles(rotations, positions), contacts, ground)
         shift[:, _UP] += lift
@@ -168,7 +170,7 @@ def source_contacts(body: Performance) -> Mask:
     legs = legs_of_stance(body.joints, body.stance, body.stance_rotations, body.stance_tips, up=_UP)
     metre = legs.length / _ADULT_LEG
     soles = legs.soles(body.rotations, body.positions)[:, :, :TIP]
-    return find_foot_contacts(
+    found = find_foot_contacts(
         legs,
         body.rotations,
         body.positions,
@@ -178,6 +180,7 @@ def source_contacts(body: Performance) -> Mask:
         metre=metre,
         options=_CONTACTS,
     )
+    return split_contacts(soles, found, body.frame_time, up=_UP, metre=metre, options=LockOptions())
 
 
 def _source_floor(soles: Array, frame_time: float, metre: float) -> float:
@@ -202,6 +205,22 @@ def rest_floor(rig: Rig, joints: Joints) -> float:
     feet = [j for name in ("l_ankle", "r_ankle", "l_foot", "r_foot") if (j := joints.get(name)) is not None]
     lowest = float(min(rig.heads[feet, _UP].min(), rig.tails[feet, _UP].min()))
     return 0.0 if 0.0 <= lowest < 0.15 * anatomy.leg_length(rig.heads, joints) else lowest
+
+
+def _soles(rig: Rig, joints: Joints, ground: float) -> Array:
+    """The rear and front ends of both soles [2, 2, 3] as the skin has them at rest; nan where it does not show them."""
+    out = np.full((2, 2, 3), np.nan)
+    across = rig.heads[joints["l_hip"]] - rig.heads[joints["r_hip"]]
+    ahead = quat.normalize(np.cross(across, [0.0, 0.0, 1.0]))
+    for i, side in enumerate("lr"):
+        foot = _below(rig, joints[f"{side}_ankle"])
+        points = rig.ground[np.isin(rig.ground_bones, foot)]
+        if len(points) < _LEAST_POINTS:
+            continue
+        way = (points - rig.heads[joints[f"{side}_ankle"]]) @ ahead
+        out[i] = points[[int(np.argmin(way)), int(np.argmax(way))]]
+    out[..., _UP] = ground
+    return out
 
 
 def _heads(rig: Rig, rest: Array, rotations: Array, moves: Mapping[int, Array] | None = None) -> Array:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -27,7 +28,10 @@ from .quat import Array
 from .rigify import deform_skeleton
 from .skeleton import Ints
 
-__all__ = ["ARM", "CANONICAL", "FINGERS", "LEG", "REQUIRED", "JointMap", "assemble", "find_joints"]
+__all__ = [
+    "ARM", "CANONICAL", "FINGERS", "LEG", "OPTIONAL", "REQUIRED", "JointMap", "assemble", "find_joints", "renumbered",
+    "restricted",
+]  # fmt: skip
 
 CANONICAL = (
     "pelvis", "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle", "spine3", "l_foot", "r_foot",
@@ -39,6 +43,7 @@ _SHOWN = 0.03  # of the leg length: what toes must point ahead to be believed
 _BENT = 0.006  # of the leg length: so much knees must bend
 _NOTHING = 0.004  # of the leg length: below it nothing shows which way a body looks
 _AGREE = 0.6  # of the joints that names show must be where the shape has them
+_NO_BODY = "its names say nothing, and its shape shows no pair of legs and pair of arms with a trunk between and a head above"
 _EMPTY: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 
@@ -81,7 +86,7 @@ def find_joints(names: Sequence[str], parents: Ints, heads: Array, tips: Array |
     if kept is not None:
         chosen, parents = kept
         inner = _find([names[i] for i in chosen], parents, heads[chosen], None if tips is None else tips[chosen])
-        return _renumbered(inner, chosen)
+        return renumbered(inner, chosen)
     return _find(names, parents, heads, tips)
 
 
@@ -95,7 +100,7 @@ def _find(names: Sequence[str], parents: Ints, heads: Array, tips: Array | None)
     if problem:
         found_by_shape, margin = _by_shape(names, tree)
         if found_by_shape is None or tree.problem(found_by_shape) or not _agree(found_by_shape, {**by_word, **joints}):
-            raise _unknown(len(names), problem)
+            raise _unknown(len(names), problem if joints else _NO_BODY, missing="" if joints else "two legs, two arms and a head")
         joints, found = found_by_shape, dict.fromkeys(found_by_shape, "shape")
         family = "shape"
     elif named is None:
@@ -105,7 +110,8 @@ def _find(names: Sequence[str], parents: Ints, heads: Array, tips: Array | None)
     if _mirrored(names, tree, joints):
         joints = {_other_side(name): joint for name, joint in joints.items()}
         found = {_other_side(name): how for name, how in found.items()}
-    result = assemble(names, tree, joints, family=family, found=found, margin=margin)
+    known = {*named.trunk, *named.neck} if named and family == named.preset else set()
+    result = assemble(names, tree, joints, family=family, found=found, margin=margin, known=known)
     _refuse_a_second_body(names, tree, result)
     return result
 
@@ -118,15 +124,18 @@ def assemble(
     family: str,
     found: Mapping[str, str],
     margin: float = 1.0,
+    known: AbstractSet[int] = frozenset(),
     spine: tuple[int, ...] | None = None,
     neck: tuple[int, ...] | None = None,
 ) -> JointMap:
-    """The whole map from limbs and head (and pelvis, spine, neck, where they are given), which must be no `tree.problem`."""
+    """The whole map from limbs and head (and pelvis, spine, neck, where they are given), which must be no `tree.problem`.
+
+    `known`: joints of the trunk that are called as in the family.
+    """
     joints, found = dict(joints), dict(found)
     pelvis = joints.get("pelvis", -1)
     if pelvis < 0:
         pelvis = _pelvis(names, tree, joints)
-        found["pelvis"] = "tree"
     shoulders = [joints.get(f"{s}_collar", joints[f"{s}_shoulder"]) for s in "lr"]
     chest = tree.common(*(tree.parents[s] for s in shoulders), joints["head"])
     chest = pelvis if chest is None or not tree.below(chest, pelvis) else chest
@@ -141,7 +150,7 @@ def assemble(
         joints[name] = joint
     if neck:
         joints["neck"] = neck[0]
-    found = {name: found.get(name, "tree") for name in joints}
+    found = {name: found.get(name, "preset" if joint in known else "tree") for name, joint in joints.items()}
     return JointMap(
         joints=MappingProxyType(joints),
         spine=spine,
@@ -354,7 +363,7 @@ def _confidence(
     return out
 
 
-def _renumbered(joints: JointMap, chosen: Sequence[int]) -> JointMap:
+def renumbered(joints: JointMap, chosen: Sequence[int]) -> JointMap:
     """The map of a part of a skeleton as one of the whole."""
 
     def these(chain: tuple[int, ...]) -> tuple[int, ...]:
@@ -368,4 +377,31 @@ def _renumbered(joints: JointMap, chosen: Sequence[int]) -> JointMap:
         fingers=MappingProxyType({name: these(chain) for name, chain in joints.fingers.items()}),
         twists=MappingProxyType({name: these(chain) for name, chain in joints.twists.items()}),
         root=int(chosen[joints.root]) if joints.root >= 0 else -1,
+    )
+
+
+def restricted(
+    joints: JointMap,
+    *,
+    fingers: Mapping[str, tuple[int, ...]],
+    twists: Mapping[str, tuple[int, ...]],
+    root: int,
+    confidence: Mapping[str, float],
+    base: JointMap | None = None,
+) -> JointMap:
+    """A map with what was said about it put in place of what was found; empty chains are left out.
+
+    `base`: the map that was found for the very same joints, whose fingers and twists stand where nothing is said.
+    """
+    found = base or joints
+
+    def merged(have: Mapping[str, tuple[int, ...]], said: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
+        return MappingProxyType({key: chain for key, chain in {**have, **said}.items() if chain})
+
+    return replace(
+        joints,
+        fingers=merged(found.fingers, fingers),
+        twists=merged(found.twists, twists),
+        root=root,
+        confidence=MappingProxyType({**joints.confidence, **confidence}),
     )

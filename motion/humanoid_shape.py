@@ -24,7 +24,7 @@ _ALIKE = 0.14  # how much bones of left and right may differ, of the longer
 _STRAIGHT = np.cos(np.radians(4.0))  # parts of one bone follow each other so
 _CROWN = 0.5  # of the trunk: a joint so far above the shoulders is the top of the head, not its base
 _FACE = 0.06  # of the trunk: a joint so close above another is the face, not one more of the neck
-_LEAST = 4.75  # how well limbs must look like a body's; bodies have 5.5 and more
+_LEAST = 4.7  # how well limbs must look like a body's; most bodies have 5.5 and more
 _SMALLEST = 0.25  # of the skeleton's reach: leg and trunk together, at the least
 _IN_PIECES = 0.17  # off a limb's likelihood for each joint inside one of its bones
 _PAIRS = 12  # limbs that are looked at closer, the longest ones
@@ -256,7 +256,11 @@ def _limb(tree: Tree, start: int, *, arm: bool) -> _Limb | None:
             continue
         ratio = abs(float(np.log(upper / lower)))
         score = (upper + lower) / total - 0.5 * max(0.0, ratio - 0.25)
-        score += 0.03 * (top > 0) if arm else 0.03 * (top == 0) + 0.05 * (end < len(points) - 1)
+        # A collar comes before an arm, a foot after a leg.
+        if arm:
+            score += 0.08 * (top > 0)
+        else:
+            score += 0.03 * (top == 0) + 0.05 * (end < len(points) - 1)
         score += 0.25 * (arm and end == fan < len(chain))
         # Bones in one piece are likelier; that a limb is in pieces says nothing against it.
         if best is None or score - _IN_PIECES * inside > best[0]:
@@ -316,6 +320,7 @@ def _body(tree: Tree, hip_node: int, legs: Sequence[_Limb], chest_node: int, arm
     score += 1.0 * tree.below(chest_node, hip_node) - 0.6 * (tree.below(hip_node, chest_node) and hip_node != chest_node)
     score += 0.6 * all(a.fan for a in arms) + 0.15 * all(a.before is not None for a in arms)
     score += 0.3 * all(limb.after is not None or np.isfinite(tree.tips[limb.chain[-1]]).all() for limb in legs)
+    score -= 0.3 * any(limb.end is None for limb in arms)
     score -= 0.3 * abs(float(np.log(arm / (0.7 * leg)))) + 0.4 * abs(float(np.log(trunk / (0.6 * leg))))
     score += 0.4 * abs(float(np.dot(across_hips, across_arms))) - 0.5 * float(np.dot(down, up))
     score -= 0.6 * abs(float(np.dot(across_hips, up)))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ HEEL, BALL, TIP = 0, 1, 2
 SIDES = ("l", "r")
 # Of a foot whose rest pose does not say: shares of the level way from ankle to ball, and of the ball's depth below the ankle.
 _HEEL_BEHIND, _TIP_AHEAD, _SOLE_BELOW = 0.35, 0.55, 0.3
+_LONGEST = 0.4  # level, from ankle or ball to the end of the foot, in leg lengths; importers give such ends any length
 _FOOT, _BALL_OF_TIP = 0.16, 0.65  # ankle to ball in leg lengths; ball on the way from ankle to tip where there is no toe joint
 
 
@@ -57,6 +58,17 @@ class Legs:
         )
 
 
+def rigid(legs: Legs) -> Legs:
+    """Legs whose feet have no toe joint, to be rolled over the tips of their soles: over the balls the tips would sink."""
+    on_tips = (legs.toe < 0)[:, None]
+    return replace(
+        legs,
+        hinge=np.where(on_tips, legs.tip, legs.hinge),
+        ball=np.where(on_tips, legs.tip, legs.ball),
+        rise=np.where(legs.toe < 0, 0.0, legs.rise),
+    )
+
+
 def find_legs(motion: Motion, joints: JointMap, *, up: int) -> Legs:
     """The legs of a clip's skeleton, from its rest pose; from its most upright frame where the rest pose is no stance."""
     skeleton = motion.skeleton
@@ -75,11 +87,21 @@ def _tallness(points: Array, joints: JointMap) -> Array:
     return np.asarray(points[:, joints["head"]] - 0.5 * (points[:, joints["l_ankle"]] + points[:, joints["r_ankle"]]))
 
 
-def legs_of_stance(joints: Joints, points: Array, rotations: Array, tips: Array, *, up: int, lowest: float | None = None) -> Legs:
+def legs_of_stance(
+    joints: Joints,
+    points: Array,
+    rotations: Array,
+    tips: Array,
+    *,
+    up: int,
+    lowest: float | None = None,
+    soles: Array | None = None,
+) -> Legs:
     """The legs of somebody who stands: joint positions [J, 3], world rotations [J, 4], ends of limbs [J, 3] (nan: unknown).
 
     `up` is the index of the axis that points up. Each sole is taken as level, at the height `lowest`; where that is not known, at
-    the lowest point that is known of its foot.
+    the lowest point that is known of its foot. `soles` [2, 2, 3] are the rear and front ends of both, where they are known (nan:
+    not).
     """
     above = np.zeros(3)
     above[up] = 1.0
@@ -95,7 +117,7 @@ def legs_of_stance(joints: Joints, points: Array, rotations: Array, tips: Array,
         ankle = joints[f"{side}_ankle"]
         at, back = points[ankle], quat.inverse(rotations[ankle])
         joint = points[toe[i]] if toe[i] >= 0 else None
-        end = tips[toe[i]] if toe[i] >= 0 else tips[ankle]
+        end = _believable(tips[toe[i]], joint, length, up) if joint is not None else _believable(tips[ankle], at, length, up)
         end_known = bool(np.isfinite(end).all())
         if joint is not None:
             to_ball, sole = _level(joint - at, up), joint[up] - _SOLE_BELOW * max(at[up] - joint[up], 0.0)
@@ -111,7 +133,12 @@ def legs_of_stance(joints: Joints, points: Array, rotations: Array, tips: Array,
         if np.dot(to_tip, to_ball) <= 1.1 * np.dot(to_ball, to_ball):
             to_tip = (1.0 + _TIP_AHEAD) * to_ball
         down = above * (sole - at[up])
-        heel[i] = quat.rotate(back, down - _HEEL_BEHIND * to_ball)
+        behind = -_HEEL_BEHIND * to_ball
+        if soles is not None and np.isfinite(soles[i]).all():
+            behind, to_tip = (_along(soles[i, end] - at, to_ball, up) for end in range(2))
+            if joint is None:
+                to_ball = _BALL_OF_TIP * to_tip
+        heel[i] = quat.rotate(back, down + behind)
         carrier = int(toe[i]) if toe[i] >= 0 else ankle
         hinge[i] = quat.rotate(back, down + to_ball if joint is None else joint - at)
         rise[i] = 0.0 if joint is None else joint[up] - sole
@@ -127,6 +154,17 @@ def legs_of_stance(joints: Joints, points: Array, rotations: Array, tips: Array,
         hip=both("hip"), knee=both("knee"), ankle=both("ankle"), toe=toe, heel=heel, hinge=hinge, rise=rise, ball=ball, tip=tip,
         forward=forward, upward=upward, length=length,
     )  # fmt: skip
+
+
+def _along(v: Array, forward: Array, up: int) -> Array:
+    """What of a vector lies along the level direction `forward`."""
+    ahead = normalize(_level(forward, up))
+    return np.asarray(ahead * np.dot(v, ahead))
+
+
+def _believable(end: Array, start: Array, leg: float, up: int) -> Array:
+    """The end of a foot, or no numbers where no foot is that long."""
+    return end if float(np.linalg.norm(_level(end - start, up))) <= _LONGEST * leg else np.full(3, np.nan)
 
 
 def _level(v: Array, up: int) -> Array:

@@ -192,6 +192,13 @@ def envelope(values: Array, frame_time: float, *, seconds: float) -> Array:
     return np.asarray(_windows(high, half) @ (kernel / kernel.sum()))
 
 
+def not_faster(values: Array, most: float) -> Array:
+    """The lowest curve [F, ...] that is nowhere below `values` [F, ...] and changes by at most `most` from frame to frame."""
+    slope = most * np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1))
+    falling = np.maximum.accumulate(values + slope, axis=0) - slope
+    return np.asarray(np.maximum.accumulate((falling + slope[::-1])[::-1], axis=0)[::-1] - slope[::-1])
+
+
 def _windows(values: Array, half: int) -> Array:
     padded = np.pad(values, [(half, half)] + [(0, 0)] * (values.ndim - 1), mode="edge")
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)

@@ -55,6 +55,8 @@ def save_rig(path: Path, rig: Rig, modes: tuple[str, ...]) -> None:
         heads=rig.heads,
         tails=rig.tails,
         rest=rig.rest,
+        ground=rig.ground,
+        ground_bones=rig.ground_bones,
         modes=np.array(modes),
     )
 
@@ -108,6 +110,8 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
             heads=file["heads"],
             tails=file["tails"],
             rest=file["rest"],
+            ground=file["ground"],
+            ground_bones=file["ground_bones"],
         )
     context.check()
     context.progress(_LOADED, "Retargeting")
