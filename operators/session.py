@@ -56,6 +56,7 @@ _asked_for: Settings | None = None  # what it is being given
 _shown = False  # classes, handlers and timer are registered
 _problem = ""
 _tickers: deque[Ticker] = deque()  # the first is the next one
+_put_off = False  # the last tick had no time for any of them
 _interpreter = Interpreter()
 _published_at = 0.0
 _publish_soon = False
@@ -393,11 +394,14 @@ def _tick() -> float:
 
 def _run_tickers(began: float) -> bool:
     """Each in its turn, and those for which this tick has no time left in the next; whether another one is wanted soon."""
+    global _put_off  # noqa: PLW0603
     assert _app is not None and _follower is not None
     busy = False
     for done in range(len(_tickers)):
-        if done and time.perf_counter() - began > _ROOM:
+        if time.perf_counter() - began > _ROOM and (done or not _put_off):
+            _put_off = not done  # then the next tick has one, whatever else it does
             return True
+        _put_off = False
         if not _tickers:
             break  # the one before has taken itself out
         ticker = _tickers[0]

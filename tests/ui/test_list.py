@@ -205,6 +205,15 @@ def test_each_state_of_a_job_is_drawn(drawing: Interface) -> None:
     for row in (Row("a", "Walk", state=state, progress=0.42, eta=240.0, stage="Render") for state in JobState):
         text = drawn(lambda layout, row=row: job_list.draw_row(layout, row, saving=False))
         assert text[0] == "Walk" and len(text) >= 2
+        selected = drawn(lambda layout, row=row: job_list.draw_row(layout, row, saving=False, selected=True))
+        wanted = {
+            JobState.PAUSED: ["<resume>"],
+            JobState.FAILED: ["<retry>"],
+            JobState.CANCELLED: ["<retry>"],
+            JobState.STOPPING: [],
+            JobState.COMPLETED: [],
+        }
+        assert selected == text + wanted.get(row.state, ["<cancel>"]), "the selected one has its button"
     running = Row("a", "Walk", state=JobState.RUNNING, progress=0.42, eta=240.0, stage="Render", eta_is_guess=False)
     assert "42 % · 4 min · Render" in drawn(lambda layout: job_list.draw_row(layout, running, saving=False))
     assert "Saving" in drawn(lambda layout: job_list.draw_row(layout, Row("a", "Walk"), saving=True))
