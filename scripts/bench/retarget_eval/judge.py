@@ -95,6 +95,7 @@ class Verdict:
     penetration_p95: float  # of the lowest sole point of a frame
     floating: float  # of a foot's lowest point in a contact, the median
     path: float  # root mean square of the horizontal way of the hips, each in its own leg lengths, from the first frame
+    shape: float  # the same with the target's way as long as fits best: what is wrong besides its length
     height: float  # the same of their height, from its mean
     jump: float  # degrees between two frames that the source does not turn
     jump_at: str  # joint and frame of it
@@ -138,7 +139,7 @@ def judge(source: Body, target: Body) -> Verdict:
     depth = np.array([])
     if target.soles:
         depth = np.maximum(target.floor - np.min([points[:, :, 2].min(axis=1) for points in target.soles.values()], axis=0), 0.0)
-    path, height = _path(source, target)
+    path, shape, height = _path(source, target)
     jump, where = _jump(source, target)
     return Verdict(
         limb_mean=float(everything.mean()),
@@ -153,6 +154,7 @@ def judge(source: Body, target: Body) -> Verdict:
         penetration_p95=1000 * float(np.quantile(depth, 0.95)) if depth.size else float("nan"),
         floating=float(np.median(floating)) if floating else float("nan"),
         path=path,
+        shape=shape,
         height=height,
         jump=jump,
         jump_at=where,
@@ -211,11 +213,12 @@ def angles(one: Array, other: Array) -> Array:
     return _turn(np.einsum("fji,fjk->fik", a, b))
 
 
-def _path(source: Body, target: Body) -> tuple[float, float]:
+def _path(source: Body, target: Body) -> tuple[float, float, float]:
     ways = [body.pelvis / body.leg for body in (source, target)]
-    flat = (ways[1] - ways[1][0] - (ways[0] - ways[0][0]))[:, :2]
-    up = (ways[1] - ways[0])[:, 2]
-    return float(np.sqrt(np.mean(np.sum(flat**2, axis=1)))), float(np.std(up))
+    own, flat = ((way - way[0])[:, :2] for way in ways)
+    best = float(np.sum(own * flat) / max(np.sum(flat * flat), _FLAT))
+    errors = [float(np.sqrt(np.mean(np.sum((length * flat - own) ** 2, axis=1)))) for length in (1.0, best)]
+    return errors[0], errors[1], float(np.std((ways[1] - ways[0])[:, 2]))
 
 
 def _jump(source: Body, target: Body) -> tuple[float, str]:
@@ -297,8 +300,8 @@ def _broken(values: int) -> Verdict:
     nan = float("nan")
     return Verdict(
         limb_mean=nan, limb_p95=nan, limbs={}, foot_turn=nan, foot_speed=nan, foot_speed_source=nan, slide=nan, slide_source=nan,
-        contacts=0, penetration_p95=nan, floating=nan, path=nan, height=nan, jump=nan, jump_at="", bent_wrong={}, swapped=(),
-        not_finite=values,
+        contacts=0, penetration_p95=nan, floating=nan, path=nan, shape=nan, height=nan, jump=nan, jump_at="", bent_wrong={},
+        swapped=(), not_finite=values,
     )  # fmt: skip
 
 

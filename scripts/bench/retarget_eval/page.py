@@ -45,8 +45,8 @@ def write(
 def comparison(judged: Judged, makers: Sequence[str], clips: Sequence[str]) -> str:
     """A row for each rig and maker."""
     rows = [
-        "| rig | by | limbs mean / p95, ° | root path, leg lengths | foot speed in contacts (clip's), m/s | slide (clip's), mm "
-        "| sunk p95 / float, mm | jump, ° | ms a frame, with reading |",
+        "| rig | by | limbs mean / p95, ° | root path (its shape alone), leg lengths | foot speed in contacts (clip's), m/s "
+        "| slide (clip's), mm | sunk p95 / float, mm | jump, ° | ms a frame, with reading |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for rig, found in judged.items():
@@ -66,7 +66,7 @@ def comparison(judged: Judged, makers: Sequence[str], clips: Sequence[str]) -> s
                 rig,
                 _NAMES[maker] + refused,
                 f"{middle('limb_mean'):.2f} / {middle('limb_p95'):.2f}",
-                f"{middle('path'):.4f}",
+                f"{middle('path'):.3f} ({middle('shape'):.3f})",
                 f"{middle('foot_speed'):.3f} ({middle('foot_speed_source'):.3f})",
                 f"{middle('slide'):.1f} ({middle('slide_source'):.1f})",
                 f"{middle('penetration_p95'):.0f} / {middle('floating'):.0f}",

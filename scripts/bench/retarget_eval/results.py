@@ -19,7 +19,7 @@ Case = tuple[str, str, Mapping[str, Any]]  # rig, clip, verdict
 COLUMNS = (  # heading, value of a verdict, digits
     ("limb mean", "limb_mean", 2), ("p95", "limb_p95", 2), ("foot m/s", "foot_speed", 3), ("(own)", "foot_speed_source", 3),
     ("slide mm", "slide", 1), ("(own)", "slide_source", 1), ("sunk p95", "penetration_p95", 1), ("float", "floating", 1),
-    ("path", "path", 3), ("height", "height", 3), ("jump", "jump", 1),
+    ("path", "path", 3), ("shape", "shape", 3), ("height", "height", 3), ("jump", "jump", 1),
 )  # fmt: skip
 
 

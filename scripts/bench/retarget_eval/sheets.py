@@ -25,7 +25,7 @@ MOMENTS = 8
 _TURN = np.radians(35.0)
 _STEP, _ROW, _MARGIN = 1.4, 2.15, 1.2  # metres on the picture: from body to body, from row to row, for the names at the left
 _TALL = 1.72  # metres that bodies are drawn tall
-_WIDTH = 1400  # pixels
+_WIDTH = 1100  # pixels
 _COLOURS = ((0.62, 0.62, 0.60), (0.10, 0.36, 0.80), (0.88, 0.36, 0.05))  # middle, left, right
 _FLOOR, _INK, _PAPER = (0.45, 0.45, 0.45), (0.05, 0.05, 0.05), (0.95, 0.95, 0.95)
 _BONES = (  # of the source's stick figure
@@ -97,30 +97,34 @@ def of_source(body: Body, frame: int) -> Shape:
     return _scaled(shape, size)
 
 
-def of_target(armature: bpy.types.Object, table: RigTable, frame: int, floor: float) -> Shape:
-    """The character at a frame: its meshes where it has any, else its bones."""
+def of_target(armature: bpy.types.Object, table: RigTable, frames: Sequence[int], floor: float) -> list[Shape]:
+    """The character at each frame: its meshes where it has any, else its bones."""
     import bpy  # noqa: PLC0415
 
-    bpy.context.scene.frame_set(frame)
-    graph = bpy.context.evaluated_depsgraph_get()
-    seen = armature.evaluated_get(graph)
-    world = np.array(seen.matrix_world)
-    bones = table.bones()
-    hips = np.mean([np.array(seen.matrix_world @ seen.pose.bones[bones[f"hip_{s}"]].head) for s in SIDES], axis=0)
-    origin = np.array([hips[0], hips[1], floor])
+    scene, bones = bpy.context.scene, table.bones()
     sides = _sides(armature, table)
-    shape = Shape()
-    meshes = [o for o in bpy.context.scene.objects if o.type == "MESH" and any(m.type == "ARMATURE" for m in o.modifiers)]
-    for target in meshes:
-        _mesh(shape, target, graph, sides, origin)
-    if not meshes:
-        for bone in _drawn(armature, table):
+    meshes = [o for o in scene.objects if o.type == "MESH" and any(m.type == "ARMATURE" for m in o.modifiers)]
+    heaviest = {target.name: _heaviest(target, sides) for target in meshes}
+    size = _TALL / _height(armature)
+    found = []
+    for frame in frames:
+        scene.frame_set(frame)
+        graph = bpy.context.evaluated_depsgraph_get()
+        seen = armature.evaluated_get(graph)
+        world = np.array(seen.matrix_world)
+        hips = np.mean([np.array(seen.matrix_world @ seen.pose.bones[bones[f"hip_{s}"]].head) for s in SIDES], axis=0)
+        origin = np.array([hips[0], hips[1], floor])
+        shape = Shape()
+        for target in meshes:
+            _mesh(shape, target, graph, heaviest[target.name], origin)
+        for bone in () if meshes else _drawn(armature, table):
             matrix = world @ np.array(seen.pose.bones[bone].matrix)
             tail = np.array(seen.matrix_world @ seen.pose.bones[bone].tail)
             length = float(np.linalg.norm(tail - matrix[:3, 3]))
             matrix[:3, 3] -= origin
             shape.bone(matrix, tail - origin, min(0.05, max(0.012, 0.16 * length)), sides.get(bone, 0))
-    return _scaled(shape, _TALL / _height(armature))
+        found.append(_scaled(shape, size))
+    return found
 
 
 def draw(rows: Sequence[tuple[str, Sequence[Shape]]], target: Path) -> None:
@@ -157,7 +161,7 @@ def draw(rows: Sequence[tuple[str, Sequence[Shape]]], target: Path) -> None:
     scene.collection.objects.link(camera)
     scene.camera = camera
     scene.render.resolution_x, scene.render.resolution_y = _WIDTH, round(_WIDTH * high / wide)
-    look.set_engine(scene, Engine.WORKBENCH, 8, Device.CPU, lambda *_: None)
+    look.set_engine(scene, Engine.WORKBENCH, 1, Device.CPU, lambda *_: None)
     shading = scene.display.shading
     shading.light, shading.color_type, shading.show_cavity, shading.show_shadows = "STUDIO", "MATERIAL", True, False
     scene.view_settings.view_transform = "Standard"
@@ -171,20 +175,24 @@ def draw(rows: Sequence[tuple[str, Sequence[Shape]]], target: Path) -> None:
     bpy.ops.render.render(write_still=True)
 
 
-def _mesh(shape: Shape, target: bpy.types.Object, graph: bpy.types.Depsgraph, sides: dict[str, int], origin: Array) -> None:
+def _heaviest(target: bpy.types.Object, sides: dict[str, int]) -> NDArray[np.int64]:
+    """The side of each face of a mesh: that of the bones which most of its corners hang on most."""
+    groups = {group.index: sides.get(group.name, 0) for group in target.vertex_groups}
+    corners = [groups.get(max(v.groups, key=lambda g: g.weight).group, 0) if len(v.groups) else 0 for v in target.data.vertices]
+    of = np.array(corners, np.int64)
+    return np.array([np.bincount(of[list(face.vertices)], minlength=3).argmax() for face in target.data.polygons], np.int64)
+
+
+def _mesh(shape: Shape, target: bpy.types.Object, graph: bpy.types.Depsgraph, sides: NDArray[np.int64], origin: Array) -> None:
     seen = target.evaluated_get(graph)
     mesh = seen.to_mesh()
-    count = len(mesh.vertices)
-    places = np.empty(count * 3, np.float32)
+    places = np.empty(len(mesh.vertices) * 3, np.float32)
     mesh.vertices.foreach_get("co", places)
     world = np.array(seen.matrix_world)
-    groups = {group.index: sides.get(group.name, 0) for group in target.vertex_groups}
-    heaviest = np.array(
-        [groups.get(max(v.groups, key=lambda g: g.weight).group, 0) if len(v.groups) else 0 for v in mesh.vertices], np.int64
-    )
     faces = [tuple(face.vertices) for face in mesh.polygons]
     shape.add(places.reshape(-1, 3) @ world[:3, :3].T + world[:3, 3] - origin, faces, 0)
-    shape.sides[-len(faces) :] = [int(np.bincount(heaviest[list(face)], minlength=3).argmax()) for face in faces]
+    if len(faces) == len(sides):  # what another modifier makes of the mesh stays grey
+        shape.sides[-len(faces) :] = sides.tolist()
     seen.to_mesh_clear()
 
 
@@ -199,15 +207,17 @@ def _sides(armature: bpy.types.Object, table: RigTable) -> dict[str, int]:
 
 
 def _drawn(armature: bpy.types.Object, table: RigTable) -> list[str]:
-    """The bones that are a body: those of the joints and what hangs on hands and head, without helpers."""
+    """The bones that are a body: those of the joints and what hangs on them, without faces and helpers."""
     own = set(table.bones().values())
+    face = {b.name for b in armature.data.bones[table.bones()["head"]].children_recursive}
     deform = {b.name for b in armature.data.bones if b.use_deform}
     prefix = "DEF-" if any(name.startswith("DEF-") for name in own) else ""
     helpers = ("ik_", "root", "pelvis.", "breast", "heel", "_end", "Toe_End")
     return [
         b.name
         for b in armature.data.bones
-        if b.name in own or (b.name in deform and b.name.startswith(prefix) and not any(word in b.name for word in helpers))
+        if b.name in own
+        or (b.name in deform - face and b.name.startswith(prefix) and not any(word in b.name for word in helpers))
     ]
 
 

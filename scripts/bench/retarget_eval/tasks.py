@@ -141,7 +141,7 @@ def do_sheet(rig: str, character: str, data: str, clips: list[str], target: str)
         floor = posing.look(armature, table, first=1, frames=1, fps=source.fps).floor
         at = sheets.moments(len(source))
         rows.append((f"{clip.name}:\nthe clip", [sheets.of_source(source, int(f)) for f in at]))
-        rows.append((f"on\n{rig}", [sheets.of_target(armature, table, 1 + int(f), floor) for f in at]))
+        rows.append((f"on\n{rig}", sheets.of_target(armature, table, [1 + int(f) for f in at], floor)))
     sheets.draw(rows, Path(target))
     return {}
 

@@ -145,6 +145,7 @@ def test_a_path_that_is_a_fifth_too_long_is_found(walk: Body) -> None:
     found = judge(walk, _moved(walk, lambda name, places: places + more))
 
     assert _faults(found) == {"path", "feet"}
+    assert found.shape < 1e-9
     assert found.path == pytest.approx(float(np.sqrt(np.mean(np.sum(more**2, axis=1)))) / walk.leg)
 
 
