@@ -21,7 +21,9 @@ from .skeleton import Ints
 REQUIRED = ("pelvis", "head", *(f"{s}_{part}" for s in "lr" for part in ("hip", "knee", "ankle", "shoulder", "elbow")))
 _SAME_PLACE = 2e-3  # of the skeleton's size
 _ALIKE = 0.14  # how much bones of left and right may differ, of the longer
-_STRAIGHT = np.cos(np.radians(4.0))  # parts of one bone follow each other so
+_STRAIGHT = float(np.cos(np.radians(4.0)))  # parts of one bone follow each other so
+_PIECES = float(np.cos(np.radians(1.0)))  # and mostly so
+_BENDS = 0.15  # for a joint at which a limb bends more than that
 _CROWN = 0.5  # of the trunk: a joint so far above the shoulders is the top of the head, not its base
 _FACE = 0.06  # of the trunk: a joint so close above another is the face, not one more of the neck
 _LEAST = 4.7  # how well limbs must look like a body's; most bodies have 5.5 and more
@@ -243,10 +245,13 @@ def _limb(tree: Tree, start: int, *, arm: bool) -> _Limb | None:
         return None
     at = np.array(points)
     steps = np.linalg.norm(np.diff(at, axis=0), axis=1)
-    total = float(steps[:last].sum()) + (0.0 if arm else float(steps[last : last + 1].sum()))
+    total = float(steps[:last].sum())
+    if not arm:  # a foot counts too, and strips of cloth have none: theirs is as long as their other bones
+        foot = steps[last] if last < len(steps) else np.linalg.norm(tip - points[-1])
+        total += float(foot) if np.isfinite(foot) else 0.0
     if total <= 0.0:
         return None
-    best: tuple[float, int, int, int] | None = None
+    best: tuple[float, float, int, int, int] | None = None
     for top, middle, end in itertools.combinations(range(min(last + 1, 12)), 3):
         upper, lower = float(steps[top:middle].sum()), float(steps[middle:end].sum())
         if min(upper, lower) <= 0.0:
@@ -260,15 +265,15 @@ def _limb(tree: Tree, start: int, *, arm: bool) -> _Limb | None:
         if arm:
             score += 0.08 * (top > 0)
         else:
-            score += 0.03 * (top == 0) + 0.05 * (end < len(points) - 1)
+            score += 0.03 * (top == 0) + 0.05 * (end < len(points) - 1 or bool(np.isfinite(tip).all()))
         score += 0.25 * (arm and end == fan < len(chain))
-        # Bones in one piece are likelier; that a limb is in pieces says nothing against it.
-        if best is None or score - _IN_PIECES * inside > best[0]:
-            best = (score - _IN_PIECES * inside, top, middle, end)
+        # Bones in one piece are likelier, and a joint at which they bend; that a limb is in pieces says nothing against it.
+        choice = score - _IN_PIECES * inside + _BENDS * (not _straight(at[middle - 1 : middle + 2], _PIECES))
+        if best is None or choice > best[0]:
+            best = (choice, score, top, middle, end)
     if best is None:
         return None
-    score, top, middle, end = best
-    score += _IN_PIECES * (end - top - 2)
+    _, score, top, middle, end = best
     parent = tree.parents[start]
     return _Limb(
         base=start,
@@ -286,9 +291,9 @@ def _limb(tree: Tree, start: int, *, arm: bool) -> _Limb | None:
     )
 
 
-def _straight(points: Array) -> bool:
+def _straight(points: Array, limit: float = _STRAIGHT) -> bool:
     steps = normalize(np.diff(points, axis=0))
-    return len(steps) < 2 or bool(np.all(np.sum(steps[1:] * steps[:-1], axis=1) > _STRAIGHT))
+    return len(steps) < 2 or bool(np.all(np.sum(steps[1:] * steps[:-1], axis=1) > limit))
 
 
 def _body(tree: Tree, hip_node: int, legs: Sequence[_Limb], chest_node: int, arms: Sequence[_Limb]) -> Body | None:

@@ -154,8 +154,10 @@ def _belongs(name: str, bones: Mapping[str, int], root: int) -> int:
     part, _, rest = name.removeprefix(_DEFORM).partition(".")
     parent = _LOGICAL.get(part, "")
     side = f".{rest[0]}" if rest[:1] in {"L", "R"} and not parent.startswith("spine") else ""
+    if not parent:
+        return root
+    if not side:
+        return bones.get(f"{_DEFORM}{parent}", root)
     # A limb's second half comes before what hangs on the limb.
-    for option in (f"{_DEFORM}{parent}{side}.001", f"{_DEFORM}{parent}{side}", f"{_DEFORM}{parent}"):
-        if parent and option in bones:
-            return bones[option]
-    return root
+    options = (f"{_DEFORM}{parent}{side}.001", f"{_DEFORM}{parent}{side}")
+    return next((bones[option] for option in options if option in bones), root)

@@ -40,7 +40,7 @@ STAMP = "motion-queue.json"
 UNPACKED = 3.2  # installed size over download size, measured with bpy
 
 # What a sub-command needs on top of an interpreter with the package; the others run without any set-up.
-NEEDS_BLENDER = {"run", "resume", "test", "bench"}
+NEEDS_BLENDER = {"run", "resume", "map", "test", "bench"}
 EXTRA_LOCKS = {"test": ("lock-test.txt", "lock-bench.txt"), "bench": ("lock-bench.txt",)}
 NEEDS_ENVIRONMENT = NEEDS_BLENDER | {"build", "generate", "models"}
 ONLY_SAYS = {"generate": ("--explain", "--known")}  # with these options a sub-command needs no set-up after all
@@ -87,11 +87,16 @@ def locks_for(command: str, argv: Sequence[str] = ()) -> tuple[str, ...]:
     fitting = BLENDER_LOCKS.get(sys.version_info[:2])
     if command == "test" and fitting:
         return (fitting[0], *extra)  # tests want both: the module and an installed Blender beside it
-    if command not in NEEDS_BLENDER or _installed_blender(argv):
+    if command not in NEEDS_BLENDER or _installed_blender(argv) or (command == "map" and _names_a_clip(argv)):
         return (BASE_LOCK, *extra)
     if fitting is None:
         raise SetupError("python_unsupported", _unsupported_python())
     return (fitting[0], *extra)
+
+
+def _names_a_clip(argv: Sequence[str]) -> bool:
+    """Whether the file that a command is about is a BVH, for which no Blender is needed."""
+    return any(word.lower().endswith(".bvh") for word in argv)
 
 
 def prepare(venv: Path, locks: Sequence[str], *, python: str = sys.executable, version: tuple[int, int] | None = None) -> Path:

@@ -70,7 +70,18 @@ def parser() -> argparse.ArgumentParser:
     top = _page("mq.py", _TOP, "\n\n".join((_TOP_EXAMPLES, _EXIT, _FILES, _ENVIRONMENT)))
     top.add_argument("--version", action="version", version=f"Motion Queue {VERSION}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for add in (_add_run, _add_generate, _add_models, _add_resume, _add_list, _add_cancel, _add_test, _add_bench, _add_build):
+    for add in (
+        _add_run,
+        _add_generate,
+        _add_map,
+        _add_models,
+        _add_resume,
+        _add_list,
+        _add_cancel,
+        _add_test,
+        _add_bench,
+        _add_build,
+    ):
         add(commands)
     return top
 
@@ -239,6 +250,30 @@ a second, MoMask++ 24 and 30. It takes any words, and neither --bend, --path, po
     _option(group, "--end-pose", "FILE[:FRAME]", read_pose_place, "end in one")
     _option(group, "--fps", "N", _number(shots.read_fps), "frames a second (default: the model's own: 30, MoMask 20)")
     _add_output_options(page)
+
+
+def _add_map(commands: Commands) -> None:
+    epilog = """\
+examples:
+  mq.py map walk.bvh
+  mq.py map hero.blend --armature Hero
+  mq.py map hero.fbx --out hero.json                     write the map, to edit it
+  mq.py map hero.fbx --map hero.json                     what comes of an edited map
+
+exit codes:
+  0    a body was found; with --out, the map is written
+  2    wrong input, or the skeleton is no human body; what is missing is named"""
+    description = """\
+Shows which bone of a clip or character is taken for which joint of a body, how sure that is and how it was found:
+by the names of a known family of rigs (preset), by words in names, by shape, or given by --map. A map that is written
+can be edited: what is taken out of it is found again, and null leaves a joint out."""
+    page = _command(commands, "map", "show which bone is which joint", description, f"{epilog}\n\n{_ENVIRONMENT}")
+    page.add_argument("file", metavar="FILE", type=Path, help="a .bvh, or a .blend, .fbx, .glb or .gltf with an armature")
+    _option(page, "--armature", "NAME", shots.read_name, "the armature, where the file has several")
+    page.add_argument("--map", metavar="MAP.json", type=Path, help="use what this map says, and find the rest")
+    page.add_argument("--out", metavar="MAP.json", type=Path, help="write the map")
+    page.add_argument("--blender", metavar="PATH", help="an installed Blender 4.2 or newer to read characters with")
+    page.add_argument("--json", action="store_true", help="print the map itself, as it would be written")
 
 
 def _add_models(commands: Commands) -> None:

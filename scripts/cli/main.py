@@ -77,6 +77,10 @@ def _dispatch(args: Namespace) -> int:
             from .models import models  # noqa: PLC0415
 
             return models(args)
+        case "map":
+            from .map import show_map  # noqa: PLC0415
+
+            return show_map(args)
         case "resume":
             from .run import resume  # noqa: PLC0415
 

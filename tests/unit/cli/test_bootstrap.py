@@ -89,6 +89,9 @@ def test_making_an_environment_removes_what_an_interrupted_one_left(tmp_path: Pa
         ((3, 11), "resume", ["--blender=/b"], ["lock-base.txt"]),
         ((3, 12), "build", [], ["lock-base.txt"]),
         ((3, 12), "generate", ["walks"], ["lock-base.txt"]),
+        ((3, 11), "map", ["hero.fbx"], ["lock-py311.txt"]),
+        ((3, 12), "map", ["hero.fbx", "--blender", "/b"], ["lock-base.txt"]),
+        ((3, 12), "map", ["walk.BVH"], ["lock-base.txt"]),
         ((3, 11), "test", ["--blender", "/b"], ["lock-py311.txt", "lock-test.txt", "lock-bench.txt"]),
     ],
 )
@@ -140,6 +143,8 @@ def _load(path: Path) -> ModuleType:
         (["generate", "walks", "--explain"], False),
         (["generate", "walks", "--model", "momask", "--out", "x.bvh"], True),
         (["list"], False),
+        (["map", "walk.bvh"], True),
+        (["map", "--help"], False),
     ],
 )
 def test_only_what_computes_needs_set_up(command: list[str], needed: bool) -> None:
