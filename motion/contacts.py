@@ -89,6 +89,7 @@ class ContactOptions:
     fast: float = 0.8  # … and this speed
     rise: float = 0.45  # metres per second upwards: a point that leaves the floor is let go
     hover: float = 0.2  # height to which whoever made the motion is believed that a slow point stands
+    facing: float = 0.2  # cosine between the normal of a sole and up, below which no ball is believed to stand
     shortest: float = 0.1
     gap: float = 0.07
 

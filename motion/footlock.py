@@ -24,7 +24,7 @@ _STIFFER = 450.0  # how much larger that weight is at least than the one of smoo
 _BODY_HOLD = 60.0
 _TOE_HOLD = 30.0
 _TOE_SPEED = np.radians(150.0)  # a second; toes that are bent up by the floor go back no faster
-_BALL_FACING, _HEEL_FACING = 0.2, 0.5  # cosine between the sole's normal and up, below which no contact is believed
+_HEEL_FACING = 0.5  # cosine between the sole's normal and up, below which no heel is believed to stand
 # Shares of a leg's length: stretched beyond this the pelvis comes down; in the last share a leg stretches ever more slowly.
 _NEARLY_FULL, _SOFT = 0.993, 0.012
 # How high people carry the lower end of a foot (metres) that moves over the floor at these speeds (metres per second).
@@ -76,7 +76,7 @@ def find_foot_contacts(
     `believed` [F, 2, 2] is where whoever made the motion says that they do: they may hover there, but not swing.
     """
     soles = legs.soles(rotations, positions)
-    allowed = facing(legs, rotations, up=up)[..., None] > np.array([_HEEL_FACING, _BALL_FACING])
+    allowed = facing(legs, rotations, up=up)[..., None] > np.array([_HEEL_FACING, (options or ContactOptions()).facing])
     over = (soles[:, :, HEEL, up] - soles[:, :, BALL, up]) / metre
     allowed &= np.stack([over, -over], axis=-1) < _LIFTED
     found = find_contacts(
@@ -124,7 +124,7 @@ def lock_feet(
     roll = quat.IDENTITY
     if options.roll > 0.0:
         heights = positions[:, legs.ankle, up] + shift[:, None, up] - floor
-        roll = _roll(legs, ankle_r, heights, contacts, frame_time, up=up, options=options)
+        roll = _roll(legs, rotations, ankle_r, heights, contacts, frame_time, up=up, options=options)
         ankle_r = quat.mul(roll, ankle_r)
     hinge = quat.rotate(ankle_r, legs.hinge)
     ball = positions[:, legs.ankle] + shift[:, None] + hinge
@@ -150,9 +150,8 @@ def lock_feet(
     heel_of = _heel_of(legs, ankle_r, up=up)
     lowest = np.minimum(ball[..., up], ball[..., up] + heel_of[..., up])
     ball[..., up] += envelope(np.maximum(floor - lowest, 0.0), frame_time, seconds=0.1)
-    ball[..., up] += envelope(
-        _under_toes(legs, rotations, foot_turn, ankle_r, ball, up=up, floor=floor, options=options), frame_time, seconds=0.1
-    )
+    sunk = _under_toes(legs, rotations, foot_turn, ankle_r, ball, up=up, floor=floor, options=options)
+    ball[..., up] += envelope(np.where(plan.on_ball, 0.0, sunk), frame_time, seconds=0.1)
     ankle = ball - quat.rotate(ankle_r, legs.hinge)
     ankle[..., up] += legs.rise
 
@@ -190,10 +189,19 @@ def _heel_of(legs: Legs, ankle_r: Array, *, up: int) -> Array:
 
 
 def _roll(
-    legs: Legs, ankle_r: Array, heights: Array, contacts: Mask, frame_time: float, *, up: int, options: LockOptions
+    legs: Legs,
+    rotations: Array,
+    ankle_r: Array,
+    heights: Array,
+    contacts: Mask,
+    frame_time: float,
+    *,
+    up: int,
+    options: LockOptions,
 ) -> Array:
     """Turns [F, 2, 4] of feet that stand on their balls alone, about these, so that the ankles are at their own `heights` [F, 2]
-    above the floor: a foot longer or shorter than the one that was captured would bend or stretch the leg instead."""
+    above the floor: a foot longer or shorter than the one that was captured would bend or stretch the leg instead. One that
+    swings is turned up where it would go through the floor."""
     sole = quat.rotate(ankle_r, legs.flat_ball - legs.heel)
     axis = _hinge(legs, ankle_r)
     to_ankle = -quat.rotate(ankle_r, legs.hinge)
@@ -202,7 +210,21 @@ def _roll(
     angle = np.minimum(np.clip(angle, -options.roll, options.roll), np.maximum(flat, 0.0))
     alone = contacts[..., BALL] & ~contacts[..., HEEL]
     angle = ease(angle[..., None], _weight(alone, _TOE_HOLD), frame_time, seconds=options.blend)[..., 0]
-    return quat.from_axis_angle(axis, angle)
+    swings = ~contacts.any(axis=-1)
+    dips = np.where(swings, _dip(legs, rotations, ankle_r, axis, heights, up=up, options=options), 0.0)
+    return quat.from_axis_angle(axis, angle + envelope(dips, frame_time, seconds=0.05))
+
+
+def _dip(legs: Legs, rotations: Array, ankle_r: Array, axis: Array, heights: Array, *, up: int, options: LockOptions) -> Array:
+    """By how much feet must be turned up [F, 2] for neither balls nor toes, bent up as far as they go, to be in the floor."""
+    hinge = quat.rotate(ankle_r, legs.hinge)
+    toe_r = np.where((legs.toe >= 0)[:, None], rotations[:, legs.toe], ankle_r)
+    tip = quat.rotate(toe_r, legs.tip)
+    bent = hinge + quat.rotate(quat.from_axis_angle(axis, np.where(legs.toe >= 0, options.toe_bend, 0.0)), tip)
+    ends = np.stack([hinge, bent if (legs.toe >= 0).all() else tip], axis=-2)
+    least = np.stack([legs.rise - heights, -heights], axis=-1)
+    angle = _angle_to_height(ends, axis[..., None, :], least, up=up)
+    return np.clip(np.where(ends[..., up] < least, angle, 0.0).max(axis=-1), 0.0, options.roll)
 
 
 def _under_toes(
@@ -261,7 +283,7 @@ def _pull(
     weight = _weight(held, hold)
     pull = np.zeros_like(ball)
     level = [axis for axis in range(3) if axis != up]
-    near_floor = faces > _BALL_FACING
+    near_floor = faces > options.contacts.facing
     heights = np.stack([heel_of[..., up] + ball[..., up], ball[..., up]], axis=-1) - floor
     lift = np.zeros_like(faces)
     for _ in range(2):
@@ -343,7 +365,7 @@ def _toes(
     joint = ankle + quat.rotate(foot_turn, positions[:, legs.toe] - positions[:, legs.ankle])
     axis = _hinge(legs, ankle_r)
     to_floor = _angle_to_height(tip, axis, floor - joint[..., up], up=up)
-    facing = np.clip(quat.rotate(ankle_r, legs.upward)[..., up] / 0.2, 0.0, 1.0)
+    facing = np.clip((quat.rotate(ankle_r, legs.upward)[..., up] - options.contacts.facing) / 0.2 + 1.0, 0.0, 1.0)
     hold = ease(np.ones((*to_floor.shape, 1)), _weight(on_ball, _TOE_HOLD), frame_time, seconds=0.5 * options.blend)[..., 0]
     sunk = np.where(joint[..., up] + tip[..., up] < floor, np.maximum(to_floor, 0.0), 0.0)
     angle = np.maximum(np.clip(hold, 0.0, 1.0) * facing * to_floor, sunk)

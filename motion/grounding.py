@@ -29,11 +29,20 @@ _UP = 2
 _ADULT_LEG = 0.8  # metres, hip to ankle
 _SLOW = 0.15  # metres per second, adult: a sole's point that is slower stands, or it would have to hang in the air
 _LEAST_POINTS = 4  # of a sole
+_LEAST_FOOT, _LONGEST_FOOT = 0.08, 1.5  # in leg lengths: ahead of the ankle, and in all; else the skin is not the armature's
 _PATH_CUTOFF = 0.5  # Hz: what of the hips' way is the path, and what is sway
-_CONTACTS = ContactOptions(low=0.05, slow=0.4, high=0.08, fast=0.8)
+_CONTACTS = ContactOptions(low=0.05, slow=0.4, high=0.08, fast=0.8, facing=-0.3)
 # What was captured is kept wherever a foot need not be held: short blends, and a body that follows its standing feet at once.
 # How long a foot stands at one place the source has shown, however far other proportions make it slide.
-_LOCK = LockOptions(blend=0.04, body_blend=0.06, lower_blend=0.03, roll=np.radians(40.0), wander=np.inf, longest_pull=np.inf)
+_LOCK = LockOptions(
+    blend=0.04,
+    body_blend=0.06,
+    lower_blend=0.03,
+    roll=np.radians(40.0),
+    contacts=_CONTACTS,
+    wander=np.inf,
+    longest_pull=np.inf,
+)
 
 
 class Travel(StrEnum):
@@ -211,14 +220,15 @@ def _soles(rig: Rig, joints: Joints, ground: float) -> Array:
     """The rear and front ends of both soles [2, 2, 3] as the skin has them at rest; nan where it does not show them."""
     out = np.full((2, 2, 3), np.nan)
     across = rig.heads[joints["l_hip"]] - rig.heads[joints["r_hip"]]
-    ahead = quat.normalize(np.cross(across, [0.0, 0.0, 1.0]))
+    ahead, leg = quat.normalize(np.cross(across, [0.0, 0.0, 1.0])), anatomy.leg_length(rig.heads, joints)
     for i, side in enumerate("lr"):
         foot = _below(rig, joints[f"{side}_ankle"])
         points = rig.ground[np.isin(rig.ground_bones, foot)]
         if len(points) < _LEAST_POINTS:
             continue
         way = (points - rig.heads[joints[f"{side}_ankle"]]) @ ahead
-        out[i] = points[[int(np.argmin(way)), int(np.argmax(way))]]
+        if way.max() > _LEAST_FOOT * leg and way.min() > -_LONGEST_FOOT * leg and np.ptp(way) < _LONGEST_FOOT * leg:
+            out[i] = points[[int(np.argmin(way)), int(np.argmax(way))]]
     out[..., _UP] = ground
     return out
 

@@ -136,7 +136,10 @@ def test_a_small_armature_with_another_up_axis_moves_in_its_own_units(armature: 
     data = armature.data
     from mathutils import Matrix  # noqa: PLC0415
 
-    data.transform(Matrix.Rotation(-np.pi / 2, 4, "X") @ Matrix.Scale(100.0, 4))
+    other = Matrix.Rotation(-np.pi / 2, 4, "X") @ Matrix.Scale(100.0, 4)
+    data.transform(other)
+    for skin in armature.children:
+        skin.data.transform(other)
     armature.rotation_euler = (np.pi / 2, 0.0, 0.0)
     armature.scale = (0.01, 0.01, 0.01)
     bpy.context.view_layer.update()
