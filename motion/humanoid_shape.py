@@ -8,6 +8,7 @@ Knows no clip, and of names only whether one forbids a part.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ _BENDS = 0.15  # for a joint at which a limb bends more than that
 _CROWN = 0.5  # of the trunk: a joint so far above the shoulders is the top of the head, not its base
 _FACE = 0.06  # of the trunk: a joint so close above another is the face, not one more of the neck
 _LEAST = 4.7  # how well limbs must look like a body's; most bodies have 5.5 and more
+_BEST_REST = 3.0  # what there can be at the most for all but the limbs themselves
 _SMALLEST = 0.25  # of the skeleton's reach: leg and trunk together, at the least
 _IN_PIECES = 0.17  # off a limb's likelihood for each joint inside one of its bones
 _PAIRS = 12  # limbs that are looked at closer, the longest ones
@@ -236,7 +238,8 @@ def _limb(tree: Tree, start: int, *, arm: bool) -> _Limb | None:
     fan = next((i for i, j in enumerate(chain) if sum(bool(tree.children[c]) for c in tree.branches(j)) >= 3), len(chain))
     points = [tree.heads[j] for j in chain]
     tip = tree.tips[chain[-1]]
-    if arm and fan == len(chain) <= 3 and np.isfinite(tip).all():
+    has_tip = bool(np.isfinite(tip).all())
+    if arm and fan == len(chain) <= 3 and has_tip:
         # A forearm without a hand ends at its tip; what is held in a hand is longer.
         before = np.linalg.norm(points[-1] - points[-2]) if len(points) > 1 else 0.0
         points += [tip] if np.linalg.norm(tip - points[-1]) < 1.5 * before else []
@@ -244,31 +247,34 @@ def _limb(tree: Tree, start: int, *, arm: bool) -> _Limb | None:
     if last < 2:
         return None
     at = np.array(points)
-    steps = np.linalg.norm(np.diff(at, axis=0), axis=1)
-    total = float(steps[:last].sum())
+    ways = np.diff(at, axis=0)
+    steps: list[float] = np.linalg.norm(ways, axis=1).tolist()
+    ways = normalize(ways)
+    # How straight the chain goes on at each of its points, as a cosine; the first one has nothing before it.
+    goes_on: list[float] = [1.0, *np.sum(ways[1:] * ways[:-1], axis=1).tolist()]
+    total = sum(steps[:last])
     if not arm:  # a foot counts too, and strips of cloth have none: theirs is as long as their other bones
-        foot = steps[last] if last < len(steps) else np.linalg.norm(tip - points[-1])
-        total += float(foot) if np.isfinite(foot) else 0.0
+        total += steps[last] if last < len(steps) else float(np.linalg.norm(tip - points[-1])) if has_tip else 0.0
     if total <= 0.0:
         return None
     best: tuple[float, float, int, int, int] | None = None
     for top, middle, end in itertools.combinations(range(min(last + 1, 12)), 3):
-        upper, lower = float(steps[top:middle].sum()), float(steps[middle:end].sum())
+        upper, lower = sum(steps[top:middle]), sum(steps[middle:end])
         if min(upper, lower) <= 0.0:
             continue
         inside = (middle - top - 1) + (end - middle - 1)
-        if inside and (end == len(chain) or not (_straight(at[top : middle + 1]) and _straight(at[middle : end + 1]))):
+        if inside and (end == len(chain) or min((*goes_on[top + 1 : middle], *goes_on[middle + 1 : end])) < _STRAIGHT):
             continue
-        ratio = abs(float(np.log(upper / lower)))
+        ratio = abs(math.log(upper / lower))
         score = (upper + lower) / total - 0.5 * max(0.0, ratio - 0.25)
         # A collar comes before an arm, a foot after a leg.
         if arm:
             score += 0.08 * (top > 0)
         else:
-            score += 0.03 * (top == 0) + 0.05 * (end < len(points) - 1 or bool(np.isfinite(tip).all()))
+            score += 0.03 * (top == 0) + 0.05 * (end < len(points) - 1 or has_tip)
         score += 0.25 * (arm and end == fan < len(chain))
         # Bones in one piece are likelier, and a joint at which they bend; that a limb is in pieces says nothing against it.
-        choice = score - _IN_PIECES * inside + _BENDS * (not _straight(at[middle - 1 : middle + 2], _PIECES))
+        choice = score - _IN_PIECES * inside + _BENDS * (goes_on[middle] < _PIECES)
         if best is None or choice > best[0]:
             best = (choice, score, top, middle, end)
     if best is None:
@@ -283,17 +289,12 @@ def _limb(tree: Tree, start: int, *, arm: bool) -> _Limb | None:
         end=chain[end] if end < len(chain) else None,
         after=chain[end + 1] if end + 1 < len(chain) else None,
         before=chain[top - 1] if top > 0 else None,
-        upper=float(steps[top:middle].sum()),
-        lower=float(steps[middle:end].sum()),
+        upper=sum(steps[top:middle]),
+        lower=sum(steps[middle:end]),
         offset=float(np.linalg.norm(at[top] - tree.heads[parent])) if parent >= 0 else 0.0,
         fan=end == fan < len(chain),
         score=score,
     )
-
-
-def _straight(points: Array, limit: float = _STRAIGHT) -> bool:
-    steps = normalize(np.diff(points, axis=0))
-    return len(steps) < 2 or bool(np.all(np.sum(steps[1:] * steps[:-1], axis=1) > limit))
 
 
 def _body(tree: Tree, hip_node: int, legs: Sequence[_Limb], chest_node: int, arms: Sequence[_Limb]) -> Body | None:
@@ -303,6 +304,9 @@ def _body(tree: Tree, hip_node: int, legs: Sequence[_Limb], chest_node: int, arm
     if any(tree.below(chest_node, leg.base) for leg in legs) or any(tree.below(hip_node, arm.base) for arm in arms):
         return None
     if any(leg.end is None for leg in legs):
+        return None
+    limbs = sum(limb.score for limb in (*legs, *arms))
+    if limbs + _BEST_REST < _LEAST:
         return None
     p = tree.heads
     top = tree.common(hip_node, chest_node)
@@ -314,15 +318,11 @@ def _body(tree: Tree, hip_node: int, legs: Sequence[_Limb], chest_node: int, arm
     trunk = float(np.linalg.norm(shoulders - hips))
     if arm < 0.2 * leg or leg < 0.15 * arm or trunk < 0.1 * max(leg, arm) or leg + trunk < _SMALLEST * tree.size:
         return None
-    head = find_head(tree, hips, shoulders, chest_node, [limb.base for limb in arms], [limb.base for limb in legs])
-    if head is None:
-        return None
     across_hips = normalize(p[legs[0].top] - p[legs[1].top])
     across_arms = normalize(p[arms[0].top] - p[arms[1].top])
     up = normalize(shoulders - hips)
     down = normalize(sum((normalize(p[limb.end] - p[limb.top]) for limb in legs if limb.end is not None), np.zeros(3)))
-    score = legs[0].score + legs[1].score + arms[0].score + arms[1].score
-    score += 1.0 * tree.below(chest_node, hip_node) - 0.6 * (tree.below(hip_node, chest_node) and hip_node != chest_node)
+    score = limbs + 1.0 * tree.below(chest_node, hip_node) - 0.6 * (tree.below(hip_node, chest_node) and hip_node != chest_node)
     score += 0.6 * all(a.fan for a in arms) + 0.15 * all(a.before is not None for a in arms)
     score += 0.3 * all(limb.after is not None or np.isfinite(tree.tips[limb.chain[-1]]).all() for limb in legs)
     score -= 0.3 * any(limb.end is None for limb in arms)
@@ -330,6 +330,9 @@ def _body(tree: Tree, hip_node: int, legs: Sequence[_Limb], chest_node: int, arm
     score += 0.4 * abs(float(np.dot(across_hips, across_arms))) - 0.5 * float(np.dot(down, up))
     score -= 0.6 * abs(float(np.dot(across_hips, up)))
     if score < _LEAST:
+        return None
+    head = find_head(tree, hips, shoulders, chest_node, [limb.base for limb in arms], [limb.base for limb in legs])
+    if head is None:
         return None
     return Body(legs=(legs[0], legs[1]), arms=(arms[0], arms[1]), head=head, score=score, hips=hips)
 
