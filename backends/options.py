@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
+from ..motion.travel import Travel
 from ..queue.contract import Json
 from ..queue.errors import MotionQueueError
 from .checks import flag, number, one_of, whole
@@ -58,6 +59,8 @@ class ClipOptions:
     steps: tuple[str, ...] = ()  # in order; empty: all that the workflow has
     character: Character | None = None  # None: the input "character", else an armature of the input "scene", else the mannequin
     armature: str = ""  # which armature of the character file; needed when it has several
+    foot_lock: bool = True  # feet that stand in the motion stand on the character
+    travel: Travel = Travel.HIPS
     camera: str = ""  # which camera of the scene file; empty: its active one
     engine: Engine = Engine.WORKBENCH
     device: Device = Device.AUTO
@@ -106,6 +109,7 @@ class ClipOptions:
 _TYPES: dict[str, Callable[[Json], object]] = {
     "steps": lambda v: tuple(s for s in STEPS if s in v),
     "character": Character,
+    "travel": Travel,
     "engine": Engine,
     "device": Device,
     "resolution": lambda v: (int(v[0]), int(v[1])),
@@ -171,6 +175,8 @@ _CHECKS: dict[str, Callable[[Json], str]] = {
     "steps": _steps,
     "character": one_of(*Character),
     "armature": _text(MAX_NAME),
+    "foot_lock": flag,
+    "travel": one_of(*Travel),
     "camera": _text(MAX_NAME),
     "engine": one_of(*Engine),
     "device": one_of(*Device),

@@ -236,7 +236,7 @@ def _under_toes(
     tip, axis = quat.rotate(quat.mul(foot_turn, rotations[:, legs.toe]), legs.tip), _hinge(legs, ankle_r)
     height = ball[..., up] + legs.rise - floor
     bend = np.clip(_angle_to_height(tip, axis, -height, up=up), 0.0, options.toe_bend)
-    return np.maximum(-height - quat.rotate(quat.from_axis_angle(axis, bend), tip)[..., up], 0.0)
+    return np.asarray(np.maximum(-height - quat.rotate(quat.from_axis_angle(axis, bend), tip)[..., up], 0.0))
 
 
 def _hinge(legs: Legs, ankle_r: Array) -> Array:

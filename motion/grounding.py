@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from .legs import TIP, legs_of_stance, rigid
 from .quat import Array
 from .rig import Rig
 from .smooth import low_pass
+from .travel import Travel
 
 _UP = 2
 _ADULT_LEG = 0.8  # metres, hip to ankle
@@ -43,14 +43,6 @@ _LOCK = LockOptions(
     wander=np.inf,
     longest_pull=np.inf,
 )
-
-
-class Travel(StrEnum):
-    """Which bone carries the path over the ground."""
-
-    HIPS = "hips"
-    ROOT = "root"  # the bone above the pelvis: games take the path from it; hips keep their sway
-    IN_PLACE = "in_place"  # none: the character treads on the spot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

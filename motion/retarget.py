@@ -17,12 +17,13 @@ from . import anatomy, hands, quat, twist
 from .anatomy import Frames
 from .clip_map import map_motion
 from .errors import MotionError
-from .grounding import GroundOptions, Travel, headed, place
+from .grounding import GroundOptions, headed, place
 from .humanoid import JointMap, find_joints
 from .kinematics import forward
 from .quat import Array
 from .rig import Rig
 from .skeleton import Motion
+from .travel import Travel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from ..protocol import ChildKind
 NAME = "retarget"
 BLEND = "character.blend"
 FBX = "character.fbx"
+JOINT_MAP = "joint_map"  # the input with which a person says which bone is which
 _USUAL_FRAMES = 120  # while nothing is known
 
 
@@ -44,6 +45,12 @@ class RetargetBackend:
             "name": options.label or "Motion",
             "blend": str(work / BLEND),
             "fbx": str(work / FBX),
+            "bvh": "",
+            "map": str(step_files.input_path(request, context, JOINT_MAP)) if request.input(JOINT_MAP) else "",
+            "foot_lock": options.foot_lock,
+            "travel": str(options.travel),
+            "start": None,
+            "heading": None,
         }
         data = self._pool.run(
             ChildKind.BLENDER, "backends.retarget.child:run", arguments, context, memory_limit_mb=self._memory_limit_mb

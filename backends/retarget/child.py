@@ -6,12 +6,18 @@ The mathematics is in `motion`, an armature's arrays are in `rig` and its action
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...motion.bvh import read_bvh
+from ...motion import joint_maps
+from ...motion.bvh import read_bvh, write_bvh
 from ...motion.errors import MotionError
-from ...motion.retarget import retarget
+from ...motion.humanoid import JointMap
+from ...motion.retarget import RetargetOptions, retarget
+from ...motion.rig import Rig
+from ...motion.rig_motion import to_motion
+from ...motion.travel import Travel
 from ...queue.errors import MotionQueueError
 from .. import disk
 from ..protocol import ChildContext
@@ -28,9 +34,11 @@ _LOADED, _MAPPED, _WRITTEN, _SAVED = 0.12, 0.25, 0.32, 0.40
 
 
 def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
-    """Arguments: clip, character ("" for the mannequin), armature, fps (0: the clip's), name, blend, fbx (paths to write).
+    """Arguments: clip, character ("" for the mannequin), armature, fps (0: the clip's), name; blend, fbx, bvh (paths to write, ""
+    for none); map (path of a joint map, "" for none), foot_lock, travel, start ([x, y] in metres or None), heading (degrees or
+    None).
 
-    Raises `MotionQueueError` and `MotionError`: those of `load_character`, unknown_skeleton, no_frames, export_failed, disk_full.
+    Raises `MotionQueueError` and `MotionError`: those of `load_character`, joint maps and `retarget`, export_failed, disk_full.
     """
     import bpy  # noqa: PLC0415
 
@@ -44,7 +52,7 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     if len(motion) == 0:
         raise MotionError("no_frames", "The clip has no frames.")
     rig, unit = read_rig(armature)
-    pose = retarget(motion, rig)
+    pose = retarget(motion, rig, target_map=_given_map(arguments["map"], rig), options=_options(arguments))
     context.check()
 
     context.progress(_MAPPED, "Writing the action")
@@ -59,12 +67,18 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     context.check()
 
     context.progress(_WRITTEN, "Saving the character")
-    _pack(context)
-    _write("save the character", bpy.ops.wm.save_as_mainfile, filepath=arguments["blend"], compress=False, check_existing=False)
+    if arguments["bvh"]:
+        _write_clip(Path(arguments["bvh"]), write_bvh(to_motion(rig, pose, fps)))
+    if arguments["blend"]:
+        _pack(context)
+        _write(
+            "save the character", bpy.ops.wm.save_as_mainfile, filepath=arguments["blend"], compress=False, check_existing=False
+        )
     context.check()
 
-    context.progress(_SAVED, "Exporting FBX")
-    _export_fbx(arguments["fbx"], scene, context)
+    if arguments["fbx"]:
+        context.progress(_SAVED, "Exporting FBX")
+        _export_fbx(arguments["fbx"], scene, context)
     context.log(
         "info", f"Retargeted {len(pose)} frames onto {armature.name}: {len(pose.mapped)} of its {len(rig.names)} bones move."
     )
@@ -79,6 +93,23 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         "scale": pose.scale,
         "notes": notes[:20],
     }
+
+
+def _given_map(path: str, rig: Rig) -> JointMap | None:
+    if not path:
+        return None
+    wanted = joint_maps.from_json(Path(path).read_bytes())
+    return joint_maps.joint_map_from_names(wanted, rig.names, rig.parents, rig.heads, rig.tails)
+
+
+def _options(arguments: dict[str, Any]) -> RetargetOptions:
+    start, heading = arguments["start"], arguments["heading"]
+    return RetargetOptions(
+        foot_lock=arguments["foot_lock"],
+        travel=Travel(arguments["travel"]),
+        start=None if start is None else (float(start[0]), float(start[1])),
+        heading=None if heading is None else math.radians(heading),
+    )
 
 
 def _pack(context: ChildContext) -> None:
@@ -128,6 +159,15 @@ def _export_fbx(path: str, scene: bpy.types.Scene, context: ChildContext) -> Non
         )
     finally:
         bpy.app.handlers.frame_change_post.remove(stepped)
+
+
+def _write_clip(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise disk.problem(error, path.parent, "The BVH could not be written") or MotionQueueError(
+            "output_not_writable", f"Cannot write {path}: {error.strerror or error}."
+        ) from error
 
 
 def _write(what: str, operator: Any, **options: Any) -> None:
