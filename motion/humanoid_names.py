@@ -244,31 +244,22 @@ _WORDS: dict[str, tuple[str, ...]] = {  # surest first; one that names two parts
 }  # fmt: skip
 _ORDER = ("elbow", "shoulder", "collar", "wrist", "knee", "hip", "ankle", "foot")  # in which parts choose their words
 _SWAPPED = {f"{part}{where}": f"{where}{part}" for part in ("arm", "leg") for where in ("upper", "up", "lower", "low", "fore")}
-_TRUNK_WORDS = {
-    "pelvis": ("pelvis", "hips", "hip", "root", "cog"),
-    "head": ("head", "skull"),
-}
-_KNOWN = {word for options in (*_WORDS.values(), *_TRUNK_WORDS.values()) for word in options} | _SWAPPED.keys()
+_HEAD = ("head", "skull")
+_KNOWN = {word for options in (*_WORDS.values(), _HEAD) for word in options} | _SWAPPED.keys()
 _SIDES = {"l": "l", "left": "l", "lft": "l", "lf": "l", "lt": "l", "r": "r", "right": "r", "rgt": "r", "rght": "r", "rt": "r"}
 _NOISE = {
     "mixamorig", "cc", "base", "def", "org", "bip", "biped", "bone", "jnt", "joint", "jt", "j", "b", "m", "f", "c", "x", "avg",
-    "character",
-    "rig", "skin", "bind", "sk", "skel", "armature", "deform", "bn", "valve", "smpl", "smplx",
+    "character", "rig", "skin", "bind", "sk", "skel", "armature", "deform", "bn", "valve", "smpl", "smplx",
 }  # fmt: skip
 # Bones beside the body: helpers, controls, clothes, things held. A name with such a word is no joint of the body.
-EXTRA = {
+_EXTRA = {
     "twist", "roll", "ik", "fk", "pole", "target", "tgt", "goal", "end", "nub", "leaf", "site", "tip", "ctrl", "control", "ctl",
-    "mch",
-    "share", "helper", "corrective", "socket", "weapon", "prop", "attach", "hair", "skirt", "cloth", "cape", "coat", "tail",
-    "wing",
-    "feather", "breast", "bust", "pec", "boob", "eye", "brow", "jaw", "tongue", "teeth", "lip", "cheek", "ear", "nose", "mouth",
-    "face",
-    "facial", "metacarpal", "metatarsal", "tweak", "vis", "muscle", "bulge", "fix", "adjust", "phys", "spring", "collider",
-    "strap",
-    "armor", "armour", "belt", "pouch", "hold", "grip", "dummy", "thumb", "index", "middle", "mid", "ring", "pinky", "pinkie",
-    "little",
-    "finger", "fingers", "digit", "hoof", "paw", "fin", "heel", "swing", "parent", "drv", "stretch2", "sleeve", "horn", "mane",
-    "gun",
+    "mch", "share", "helper", "corrective", "socket", "weapon", "prop", "attach", "hair", "skirt", "cloth", "cape", "coat",
+    "tail", "wing", "feather", "breast", "bust", "pec", "boob", "eye", "brow", "jaw", "tongue", "teeth", "lip", "cheek", "ear",
+    "nose", "mouth", "face", "facial", "metacarpal", "metatarsal", "tweak", "vis", "muscle", "bulge", "fix", "adjust", "phys",
+    "spring", "collider", "strap", "armor", "armour", "belt", "pouch", "hold", "grip", "dummy", "thumb", "index", "middle",
+    "mid", "ring", "pinky", "pinkie", "little", "finger", "fingers", "digit", "hoof", "paw", "fin", "heel", "swing", "parent",
+    "drv", "sleeve", "horn", "mane", "gun",
 }  # fmt: skip
 _HELD = {"sword", "shield", "bow", "bag", "hat", "helmet", "glasses"}
 _TWIST = ("twist", "roll")  # ends of words
@@ -288,7 +279,7 @@ class Words:
     @property
     def extra(self) -> bool:
         """Whether the name says that it is no joint of the body."""
-        return bool(self.tokens & EXTRA or self.tokens & _HELD)
+        return bool(self.tokens & _EXTRA or self.tokens & _HELD)
 
     @property
     def twist(self) -> bool:
@@ -340,7 +331,7 @@ def by_words(names: Sequence[str]) -> dict[str, list[int]]:
                     out[f"{side}_{part}"] = index[side, word]
                     taken.add(word)
                     break
-    for word in _TRUNK_WORDS["head"]:
+    for word in _HEAD:
         if ("", word) in index:
             out["head"] = index["", word]
             break
