@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...motion import joint_maps
 from ...motion.bvh import read_bvh, write_bvh
+from ...motion.clip_map import map_motion
 from ...motion.errors import MotionError
 from ...motion.humanoid import JointMap
-from ...motion.retarget import RetargetOptions, retarget
+from ...motion.retarget import RetargetOptions, map_rig, retarget
 from ...motion.rig import Rig
 from ...motion.rig_motion import to_motion
 from ...motion.travel import Travel
@@ -52,7 +53,8 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     if len(motion) == 0:
         raise MotionError("no_frames", "The clip has no frames.")
     rig, unit = read_rig(armature)
-    pose = retarget(motion, rig, target_map=_given_map(arguments["map"], rig), options=_options(arguments))
+    source_map, target_map = map_motion(motion), _given_map(arguments["map"], rig) or map_rig(rig)
+    pose = retarget(motion, rig, source_map=source_map, target_map=target_map, options=_options(arguments))
     context.check()
 
     context.progress(_MAPPED, "Writing the action")
@@ -91,8 +93,16 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
         "frames": len(pose),
         "fps": fps,
         "scale": pose.scale,
+        "source": _found(source_map),
+        "target": _found(target_map),
         "notes": notes[:20],
     }
+
+
+def _found(joints: JointMap) -> dict[str, Any]:
+    """How a body was found, and the joint of it that is least sure."""
+    least = min(joints.confidence, key=lambda name: joints.confidence[name])
+    return {"preset": joints.preset, "least": least, "confidence": joints.confidence[least]}
 
 
 def _given_map(path: str, rig: Rig) -> JointMap | None:
