@@ -78,12 +78,30 @@ def comparison(judged: Judged, makers: Sequence[str], clips: Sequence[str]) -> s
 
 
 def _summary(measured: Sequence[Measure]) -> str:
-    rows = ["## Figures", "", "| measure | value | target | | peers, note |", "|---|---|---|---|---|"]
+    """A row for each measure; where there is a mean of all cases and a worst one, both in one."""
+    rows = [
+        "## Figures, means of all clips and rigs and the worst of them",
+        "",
+        "| measure | value | target | |",
+        "|---|---|---|---|",
+    ]
+    verdicts = {None: "", True: "ok", False: "**miss**"}
+    means: dict[str, Measure] = {}
     for m in measured:
+        name, _, kind = m.measure.rpartition(": ")
+        if kind == "mean":
+            means[name] = m
+            continue
+        mean = means.get(name) if kind == "worst" else None
+        value = f"{m.value:.3g} {m.unit}".replace("-", "−")
+        verdict = verdicts[m.ok]
+        if mean is not None:
+            value = f"{mean.value:.3g}; ".replace("-", "−") + value
+            verdict = verdict if mean.ok == m.ok else f"{verdicts[mean.ok]}; {verdict}"
+        beside = [f"; {peer} {number:.3g}" for peer, number in m.peers.items()]
+        note = f" ({m.note})" if m.note else ""
         target = "" if m.target is None else f"{'≤' if m.at_most else '≥'} {m.target:g} {m.unit}"
-        verdict = {None: "", True: "ok", False: "**miss**"}[m.ok]
-        beside = ", ".join([*(f"{name} {value:.3g}" for name, value in m.peers.items()), *([m.note] if m.note else [])])
-        rows.append(f"| {m.measure} | {m.value:.3g} {m.unit} | {target} | {verdict} | {beside} |")
+        rows.append(f"| {name if mean else m.measure} | {value}{''.join(beside)}{note} | {target} | {verdict} |")
     return "\n".join(rows)
 
 

@@ -25,7 +25,7 @@ MOMENTS = 8
 _TURN = np.radians(35.0)
 _STEP, _ROW, _MARGIN = 1.4, 2.15, 1.2  # metres on the picture: from body to body, from row to row, for the names at the left
 _TALL = 1.72  # metres that bodies are drawn tall
-_WIDTH = 1100  # pixels
+_WIDTH = 960  # pixels
 _COLOURS = ((0.62, 0.62, 0.60), (0.10, 0.36, 0.80), (0.88, 0.36, 0.05))  # middle, left, right
 _FLOOR, _INK, _PAPER = (0.45, 0.45, 0.45), (0.05, 0.05, 0.05), (0.95, 0.95, 0.95)
 _BONES = (  # of the source's stick figure
@@ -161,7 +161,7 @@ def draw(rows: Sequence[tuple[str, Sequence[Shape]]], target: Path) -> None:
     scene.collection.objects.link(camera)
     scene.camera = camera
     scene.render.resolution_x, scene.render.resolution_y = _WIDTH, round(_WIDTH * high / wide)
-    look.set_engine(scene, Engine.WORKBENCH, 1, Device.CPU, lambda *_: None)
+    look.set_engine(scene, Engine.WORKBENCH, 5, Device.CPU, lambda *_: None)
     shading = scene.display.shading
     shading.light, shading.color_type, shading.show_cavity, shading.show_shadows = "STUDIO", "MATERIAL", True, False
     scene.view_settings.view_transform = "Standard"
