@@ -30,7 +30,7 @@ from .backends.published.model import PublishedModel
 from .backends.read.backend import ReadBackend
 from .backends.read.header import ENOUGH, declared
 from .backends.render.backend import RenderBackend
-from .backends.retarget.backend import RetargetBackend
+from .backends.retarget.backend import JOINT_MAP, RetargetBackend
 from .backends.workflows import CLIP, SHOT, clip_workflow, shot_workflow
 from .finish import Finisher
 from .persistence.artefacts import FolderStore
@@ -46,6 +46,7 @@ _log = logging.getLogger(__name__)
 _LOGS_KEPT = 64
 _INBOX_EVERY = 0.5  # seconds
 HOLD_AT_START = "start"
+_COPIED = {JOINT_MAP, *published.POSES}  # small inputs
 _COPIED_MOST = 512 * 1024 * 1024  # bytes; a clip larger than that is refused by the reader anyway
 
 
@@ -235,14 +236,15 @@ class App:
     ) -> JobSpec:
         """A job that takes a BVH clip to a finished video.
 
-        `options` is the payload (see `backends.options.ClipOptions`); `files` are further inputs ("character", "scene"). The
-        clip is copied into the store, so that a later edit cannot change a waiting job; other files are hashed, and a step that
-        finds them changed fails with `input_changed`. `fields` are further fields of `JobSpec`. Raises `MotionQueueError` for
-        missing files. What the clip declares goes into the payload as `clip_frames` and `clip_fps`, for predictions.
+        `options` is the payload (see `backends.options.ClipOptions`); `files` are further inputs ("character", "scene",
+        "joint_map"). Clip and joint map are copied into the store, so that a later edit cannot change a waiting job; other files
+        are hashed, and a step that finds them changed fails with `input_changed`. `fields` are further fields of `JobSpec`.
+        Raises `MotionQueueError` for missing files. What the clip declares goes into the payload as `clip_frames` and
+        `clip_fps`, for predictions.
         """
         job_id = str(uuid.uuid4())
         inputs = [self._copied("clip", clip)]
-        inputs += [_hashed(name, path) for name, path in (files or {}).items()]
+        inputs += self._inputs(files or {})
         payload = {"label": clip.stem, **options, **self._declared(inputs[0])}
         return JobSpec(workflow=CLIP, payload=payload, inputs=tuple(inputs), id=job_id, label=str(payload["label"]), **fields)
 
@@ -258,9 +260,9 @@ class App:
         """A job that takes a prompt to a finished video.
 
         `options` is the rest of the payload (see `backends.generate.options.MotionOptions` and `backends.options.ClipOptions`);
-        `files` are inputs ("character", "scene", and BVH files "start_pose" and "end_pose", which are copied). `fields` are
-        further fields of `JobSpec`. The prompt is read here, in milliseconds: words that are of no use are in the job's
-        metadata as `unmatched` (and `corrected`), and how long the motion will be about in the payload, for predictions.
+        `files` are inputs ("character", "scene"; and "joint_map", and BVH files "start_pose" and "end_pose", which are copied).
+        `fields` are further fields of `JobSpec`. The prompt is read here, in milliseconds: words that are of no use are in the
+        job's metadata as `unmatched` (and `corrected`), and how long the motion will be about in the payload, for predictions.
         Raises `MotionQueueError`: the codes of prompts and of weights, invalid_duration, invalid_options, missing files.
 
         With "model" in the options a published model gets the words as they are (see `backends.published.model.MotionRequest`),
@@ -280,18 +282,18 @@ class App:
             said = {"unmatched": list(timeline.unmatched), "corrected": [list(c) for c in timeline.corrected]}
             expected = _frames(motion_options.expected_seconds(timeline, seconds), motion_options.FPS)
         payload = {"label": motion_options.label_of(prompt), **payload, **expected}
-        found = [
-            self._copied(name, path) if name.endswith("_pose") else _hashed(name, path) for name, path in (files or {}).items()
-        ]
         return JobSpec(
             workflow=SHOT,
             payload=payload,
-            inputs=tuple(found),
+            inputs=tuple(self._inputs(files or {})),
             id=str(uuid.uuid4()),
             label=str(payload["label"]),
             metadata={**(metadata or {}), **{name: words for name, words in said.items() if words}},
             **fields,
         )
+
+    def _inputs(self, files: Mapping[str, Path]) -> list[InputRef]:
+        return [self._copied(name, path) if name in _COPIED else _hashed(name, path) for name, path in files.items()]
 
     def _copied(self, name: str, path: Path) -> InputRef:
         found = _hashed(name, path)

@@ -40,7 +40,7 @@ STAMP = "motion-queue.json"
 UNPACKED = 3.2  # installed size over download size, measured with bpy
 
 # What a sub-command needs on top of an interpreter with the package; the others run without any set-up.
-NEEDS_BLENDER = {"run", "resume", "map", "test", "bench"}
+NEEDS_BLENDER = {"run", "resume", "map", "retarget", "test", "bench"}
 EXTRA_LOCKS = {"test": ("lock-test.txt", "lock-bench.txt"), "bench": ("lock-bench.txt",)}
 NEEDS_ENVIRONMENT = NEEDS_BLENDER | {"build", "generate", "models"}
 ONLY_SAYS = {"generate": ("--explain", "--known")}  # with these options a sub-command needs no set-up after all

@@ -20,7 +20,8 @@ SEED = b"""{
     {"prompt": "a person walks forward,\\nthen waves", "seconds": 4.5, "seed": 7, "variations": 2, "loop": true},
     {"prompt": "a person juggles", "model": "momask++", "model_device": "cpu", "guidance": 3.5, "heading": -90},
     {"clip": "takes/jump 02.bvh", "label": "The jump \\u00fc", "character": "hero.fbx", "frames": [1, 48]},
-    {"clip": "c.bvh", "scene": "set.blend", "camera": "Cam", "steps": ["retarget", "render"], "priority": 90, "engine": "eevee"}
+    {"clip": "c.bvh", "scene": "set.blend", "camera": "Cam", "steps": ["retarget", "render"], "priority": 90, "engine": "eevee"},
+    {"clip": "d.bvh", "foot_lock": false, "travel": "root", "map": "maps/hero.json"}
   ]
 }
 """

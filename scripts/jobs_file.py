@@ -152,6 +152,7 @@ class _Check:
             clip=self.folder / shot.clip if shot.clip is not None else None,
             character=self.folder / shot.character if shot.character is not None else None,
             scene=self.folder / shot.scene if shot.scene is not None else None,
+            map=self.folder / shot.map if shot.map is not None else None,
             weights=self.folder / shot.weights if shot.weights is not None else None,
         )
         found = problems(shot)

@@ -17,6 +17,7 @@ from typing import Any
 from ..backends.generate import options as motion_options
 from ..backends.generate.prompt import MAX_CHARACTERS
 from ..backends.published import model as published
+from ..motion.travel import Travel
 from ..queue.contract import Json
 from ..queue.errors import MotionQueueError
 from .installed import installed
@@ -52,6 +53,9 @@ class Shot:
     fps: float | None = None  # None: the clip's own
     frames: tuple[int, int] | None = None  # first and last of the clip, counted from 1
     samples: int | None = None
+    foot_lock: bool = True  # feet that stand in the motion stand on the character
+    travel: str = str(Travel.HIPS)  # which bone carries the path
+    map: Path | None = None  # a joint map of the character; None: found
     steps: tuple[str, ...] = STEPS
     trust_scripts: bool = False
     priority: int = 50
@@ -189,6 +193,14 @@ def read_name(value: object) -> str:
     return _plain(value, 255)
 
 
+def read_travel(value: object) -> str:
+    return _choice(value, tuple(map(str, Travel)))
+
+
+def read_map(value: object) -> Path:
+    return Path(_plain(value))
+
+
 def read_device(value: object) -> str:
     return _choice(value, DEVICES)
 
@@ -303,6 +315,9 @@ OPTIONS: Mapping[str, Callable[[object], Any]] = {
     "scene": read_scene,
     "camera": read_name,
     "armature": read_name,
+    "foot_lock": read_flag,
+    "travel": read_travel,
+    "map": read_map,
     "engine": read_engine,
     "device": read_device,
     "resolution": read_resolution,
@@ -384,7 +399,7 @@ def prompt_problems(shot: Shot) -> dict[str, str]:
 
 def files_of(shot: Shot) -> dict[str, Path]:
     """Field → file that a shot reads."""
-    paths = {"clip": shot.clip, "character": shot.character, "scene": shot.scene}
+    paths = {"clip": shot.clip, "character": shot.character, "scene": shot.scene, "map": shot.map}
     return {name: path for name, path in paths.items() if path is not None}
 
 

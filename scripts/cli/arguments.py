@@ -14,6 +14,7 @@ from ...persistence import models_file, state
 from .. import shots
 
 VERSION = "0.1.0"
+_FARTHEST = 10_000  # metres from the origin; farther out single precision shows
 
 _EXIT = """\
 exit codes:
@@ -55,6 +56,7 @@ examples:
   python3 scripts/mq.py run walk.bvh --out out
   python3 scripts/mq.py run takes/*.bvh --out out --engine cycles --samples 16 --resolution 1280x720
   python3 scripts/mq.py run --jobs shots.json --out out
+  python3 scripts/mq.py retarget walk.bvh --character hero.fbx --out hero_walk.fbx
   python3 scripts/mq.py list
   python3 scripts/mq.py test
 
@@ -74,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         _add_run,
         _add_generate,
         _add_map,
+        _add_retarget,
         _add_models,
         _add_resume,
         _add_list,
@@ -134,6 +137,7 @@ examples:
   mq.py run walk.bvh jump.bvh --out out --character hero.fbx --engine eevee
   mq.py run walk.bvh --out out --scene set.blend --camera Camera.002 --frames 1-48
   mq.py run walk.bvh --out out --steps retarget          BVH and FBX only
+  mq.py run takes/*.bvh --character a.fbx --character b.fbx --steps retarget --out out
   mq.py run --jobs shots.json --out out --json"""
     description = """\
 Makes the motion of each prompt, or takes each clip, retargets it onto the character, exports that as FBX and
@@ -159,14 +163,16 @@ once; even then nothing that was taken into the queue is lost."""
     motion = page.add_argument_group("the motion of prompts")
     _add_motion_options(motion)
     look = page.add_argument_group("what to make")
-    _option(
-        look,
+    look.add_argument(
         "--character",
-        "FILE",
-        shots.read_character,
-        "a .blend, .fbx or .glb with one armature (default: the built-in mannequin)",
+        metavar="FILE",
+        type=_checked(shots.read_character),
+        action="append",
+        default=None,
+        help="a .blend, .fbx or .glb with one armature (default: the built-in mannequin); given several times, each motion is "
+        "put onto each",
     )
-    _option(look, "--armature", "NAME", shots.read_name, "the armature to animate, where the file has several")
+    _add_retarget_options(look)
     _option(look, "--scene", "FILE", shots.read_scene, "the .blend to render in (default: a neutral stage)")
     _option(look, "--camera", "NAME", shots.read_name, "the camera in --scene (default: its active one)")
     _option(look, "--engine", "NAME", shots.read_engine, "workbench (default), eevee or cycles")
@@ -180,6 +186,21 @@ once; even then nothing that was taken into the queue is lost."""
     look.add_argument("--trust-scripts", action="store_true", default=None, help="let scripts and drivers inside --scene run")
     _add_queue_options(page, blender=True)
     _add_output_options(page)
+
+
+def _add_retarget_options(group: Any) -> None:
+    _option(group, "--armature", "NAME", shots.read_name, "the armature to animate, where the file has several")
+    _option(group, "--map", "MAP.json", shots.read_map, "which bone is which joint, as `mq.py map` writes it (default: found)")
+    group.add_argument(
+        "--no-foot-lock", dest="foot_lock", action="store_false", default=None, help="leave feet as the motion has them"
+    )
+    _option(
+        group,
+        "--travel",
+        "WHERE",
+        lambda text: shots.read_travel(text.replace("-", "_")),
+        "the bone that carries the path: hips (default), root (above them), or in-place for none",
+    )
 
 
 def _add_motion_options(group: Any) -> None:
@@ -274,6 +295,46 @@ can be edited: what is taken out of it is found again, and null leaves a joint o
     page.add_argument("--out", metavar="MAP.json", type=Path, help="write the map")
     page.add_argument("--blender", metavar="PATH", help="an installed Blender 4.2 or newer to read characters with")
     page.add_argument("--json", action="store_true", help="print the map itself, as it would be written")
+
+
+def _add_retarget(commands: Commands) -> None:
+    epilog = """\
+examples:
+  mq.py retarget walk.bvh --character hero.fbx --out hero_walk.fbx
+  mq.py retarget walk.bvh --character hero.blend --armature Hero --travel root --out walk.blend
+  mq.py retarget walk.bvh --character hero.fbx --start=-1,2 --heading 90 --out walk.fbx
+  mq.py retarget walk.bvh --character hero.fbx --map hero.json --fps 24 --out walk.bvh
+
+exit codes:
+  0    the character is written
+  2    wrong input, or something this machine lacks; nothing is left half written
+  130  interrupted"""
+    description = """\
+Puts one clip onto one character and writes it: as .fbx or .blend the character with the motion, as .bvh its skeleton
+with the motion. The character's own file stays as it is. Needs Blender, but not the queue; many clips or many characters
+go through the queue:
+
+  mq.py run takes/*.bvh --character a.fbx --character b.fbx --steps retarget --out DIR"""
+    page = _command(commands, "retarget", "put a clip onto a character", description, f"{epilog}\n\n{_ENVIRONMENT}")
+    page.add_argument("clips", metavar="CLIP", nargs="+", type=_checked(shots.read_clip), help="a BVH file")
+    page.add_argument(
+        "--character",
+        metavar="FILE",
+        type=_checked(shots.read_clip),
+        action="append",
+        default=None,
+        help="a .blend, .fbx, .glb or .gltf with one armature (default: the built-in mannequin)",
+    )
+    page.add_argument("--out", metavar="FILE", type=Path, required=True, help="where it goes: a .fbx, .blend or .bvh")
+    group = page.add_argument_group("how")
+    _add_retarget_options(group)
+    _option(
+        group, "--start", "X,Y", read_place, "begin there, in metres (default: as in the clip); --start=-1,2 for negative ones"
+    )
+    _option(group, "--heading", "DEGREES", _number(shots.read_degrees), "face so much to the left of -Y at the beginning")
+    _option(group, "--fps", "N", _number(shots.read_fps), "frames a second (default: the clip's own)")
+    page.add_argument("--blender", metavar="PATH", help="an installed Blender 4.2 or newer to work with")
+    _add_output_options(page)
 
 
 def _add_models(commands: Commands) -> None:
@@ -516,6 +577,18 @@ def read_path(text: str) -> tuple[tuple[float, float], ...]:
     except ValueError:
         raise ValueError("must be pairs of numbers, such as 0,2;1,4") from None
     return points
+
+
+def read_place(text: str) -> tuple[float, float]:
+    """`X,Y` in metres."""
+    parts = text.split(",")
+    try:
+        x, y = (float(part) for part in parts)
+    except ValueError:
+        raise ValueError("must be two numbers with a comma between them, such as 1.5,-2") from None
+    if not (abs(x) <= _FARTHEST and abs(y) <= _FARTHEST):  # nan is not either
+        raise ValueError(f"must be within {_FARTHEST:,} metres")
+    return x, y
 
 
 def unknown_words(words: Sequence[str]) -> list[str]:

@@ -36,6 +36,10 @@ def check(argv: Sequence[str]) -> int:
             from .generate import asked  # noqa: PLC0415
 
             asked(args)
+        if args.command == "retarget":
+            from . import retarget  # noqa: PLC0415
+
+            retarget.asked(args)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else exit_codes.WRONG_INPUT
     except MotionQueueError as error:
@@ -81,6 +85,10 @@ def _dispatch(args: Namespace) -> int:
             from .map import show_map  # noqa: PLC0415
 
             return show_map(args)
+        case "retarget":
+            from . import retarget  # noqa: PLC0415
+
+            return retarget.run(args)
         case "resume":
             from .run import resume  # noqa: PLC0415
 

@@ -15,9 +15,22 @@ from ...backends.published import model as published
 from ...queue.errors import MotionQueueError
 from .. import jobs_file, prompts_file
 from ..installed import installed
-from ..shots import CLIP_OPTIONS, OPTIONS, Shot, applicable, file_problems, problems, prompt_problems, understand, varied
+from ..shots import (
+    CLIP_OPTIONS,
+    MAX_SHOTS,
+    OPTIONS,
+    Shot,
+    applicable,
+    file_problems,
+    problems,
+    prompt_problems,
+    understand,
+    varied,
+)
 from . import arguments
 from .exit_codes import InputError
+
+_LONGEST_PART = 120  # characters of a label's halves; the whole may have 255
 
 
 def shots_of(args: Namespace) -> tuple[Shot, ...]:
@@ -33,6 +46,7 @@ def shots_of(args: Namespace) -> tuple[Shot, ...]:
                 f"{_flags(given)}: with --jobs the options of a shot stand in the jobs file (see its `defaults`).",
             )
         return jobs_file.load(args.jobs)
+    characters: Sequence[Path] = given.pop("character", ())
     words = arguments.unknown_words(args.clips)
     shots = [_shot(word, given, is_prompt=word in words) for word in args.clips]
     _check_prompts([shot for shot in shots if shot.clip is None])
@@ -43,6 +57,7 @@ def shots_of(args: Namespace) -> tuple[Shot, ...]:
             "clip_missing",
             "Say what the character does, or name a clip (a BVH file) or a jobs file (--jobs). `mq.py run --help` has examples.",
         )
+    shots = _onto(shots, characters)
     _check_options(shots, given)
     return varied(_absolute(shot) for shot in shots)
 
@@ -64,6 +79,43 @@ def _shot(word: str, given: Mapping[str, Any], *, is_prompt: bool) -> Shot:
     usable = applicable(given, to_prompt=is_prompt)
     shot = Shot(prompt=word) if is_prompt else Shot(clip=Path(word))
     return replace(shot, **{name: value for name, value in given.items() if name in usable})
+
+
+def _onto(shots: list[Shot], characters: Sequence[Path]) -> list[Shot]:
+    """Every motion onto every character; with several, both are in the label."""
+    if len(characters) < 2:
+        return [replace(shot, character=character) for shot in shots for character in characters] or shots
+    if len(shots) * len(characters) > MAX_SHOTS:
+        raise InputError(
+            "too_many_jobs",
+            f"{len(shots):,} motions onto {len(characters):,} characters are more than {MAX_SHOTS:,} jobs. Ask for less at once.",
+        )
+    whole = [character.absolute() for character in characters]
+    if twice := next((path for path in whole if whole.count(path) > 1), None):
+        raise InputError("arguments_conflict", f"--character {twice}: is given twice. Leave one out.")
+    clips = dict.fromkeys(shot.clip.absolute() for shot in shots if shot.clip is not None)
+    called = _telling(list(clips)) | _telling(whole)
+    return [
+        replace(shot, character=path, label=f"{_called(shot, called)[:_LONGEST_PART]}_{called[path][:_LONGEST_PART]}")
+        for shot in shots
+        for path in whole
+    ]
+
+
+def _called(shot: Shot, names: Mapping[Path, str]) -> str:
+    return shot.name if shot.clip is None else names[shot.clip.absolute()]
+
+
+def _telling(paths: Sequence[Path]) -> dict[Path, str]:
+    """The shortest names that tell files apart; by their numbers where nothing short does."""
+    names: list[str] = []
+    for name in (lambda p: p.stem, lambda p: p.name, lambda p: f"{p.parent.name}_{p.name}"):
+        names = [name(path) for path in paths]
+        if len({called.casefold() for called in names}) == len(names):
+            break
+    else:
+        names = [f"{path.stem}_{i + 1}" for i, path in enumerate(paths)]
+    return dict(zip(paths, names, strict=True))
 
 
 def _check_prompts(shots: Sequence[Shot]) -> None:
@@ -123,7 +175,7 @@ def _named(name: str, text: str) -> str:
 
 
 def _flags(options: Mapping[str, Any]) -> str:
-    return ", ".join("--" + name.replace("_", "-") for name in options)
+    return ", ".join("--no-foot-lock" if name == "foot_lock" else "--" + name.replace("_", "-") for name in options)
 
 
 def _absolute(shot: Shot) -> Shot:
@@ -131,7 +183,7 @@ def _absolute(shot: Shot) -> Shot:
         shot,
         **{
             name: path.absolute()
-            for name in ("clip", "character", "scene", "weights")
+            for name in ("clip", "character", "scene", "map", "weights")
             if (path := getattr(shot, name)) is not None
         },
     )

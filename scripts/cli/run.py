@@ -12,11 +12,12 @@ import shlex
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
 from ..installed import installed
+from ..shots import Shot
 from . import arguments, exit_codes
 from .display import Display, Row, make_display
 from .exit_codes import InputError
@@ -27,6 +28,7 @@ from .session import Session, SessionSettings
 def run(args: Namespace) -> int:
     """Queue what was asked for and watch it. Everything is checked before anything is started."""
     shots = shots_of(args)
+    _check_maps(shots)
     out = output_folder(args.out)
     display = make_display(sys.stdout, as_json=args.json)
     with _Interrupts() as interrupts, Session(_settings(args, jobs=len(shots))) as session:
@@ -51,6 +53,16 @@ def resume(args: Namespace) -> int:
             display.note(f"Nothing to resume: every job in {state} is finished.")
             return exit_codes.OK
         return _watch(session, display, interrupts, args)
+
+
+def _check_maps(shots: Sequence[Shot]) -> None:
+    """Raise what is wrong with the first joint map that cannot be used, whatever the character."""
+    paths = dict.fromkeys(shot.map for shot in shots if shot.map is not None)
+    if paths:
+        from . import map_file  # noqa: PLC0415 - it needs numpy
+
+        for path in paths:
+            map_file.read(path)
 
 
 def _settings(args: Namespace, jobs: int = 0) -> SessionSettings:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...backends.published.model import PublishedModel
 from ...backends.workflows import note_of
+from ...motion.travel import Travel
 from ...queue.contract import Json, Record
 from ...queue.errors import JobError, MotionQueueError
 from ...queue.model import Job, JobSpec, Progress
@@ -248,6 +249,10 @@ def payload(shot: Shot, out: Path) -> dict[str, Json]:
     optional: dict[str, Json] = {"armature": shot.armature, "camera": shot.camera, "samples": shot.samples, "fps": shot.fps}
     if shot.frames is not None:
         optional["frame_start"], optional["frame_end"] = shot.frames
+    if not shot.foot_lock:
+        optional["foot_lock"] = False
+    if shot.travel != Travel.HIPS:
+        optional["travel"] = shot.travel
     if shot.trust_scripts:
         optional["trust_scripts"] = True
     if shot.clip is None:
@@ -256,7 +261,8 @@ def payload(shot: Shot, out: Path) -> dict[str, Json]:
 
 
 def _files(shot: Shot) -> dict[str, Path]:
-    return {name: path for name, path in (("character", shot.character), ("scene", shot.scene)) if path is not None}
+    files = (("character", shot.character), ("scene", shot.scene), ("joint_map", shot.map))
+    return {name: path for name, path in files if path is not None}
 
 
 def row_of(job: Job) -> Row:

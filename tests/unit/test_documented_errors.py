@@ -14,7 +14,7 @@ _CODE = re.compile(r"[a-z]+(_[a-z0-9]+)*")
 _INNER = {"recycled"}  # between the pool and its workers; never reaches a job
 # Codes that are put together: the role of a file and what is wrong with it.
 _COMPOSED = {
-    '{name}_missing': {"clip_missing", "character_missing", "scene_missing"},
+    '{name}_missing': {"clip_missing", "character_missing", "scene_missing", "joint_map_missing"},
     '{role}_unreadable': {"character_unreadable", "scene_unreadable"},
 }  # fmt: skip
 _BENCHMARKS = "scripts/bench"  # has jobs that fail on purpose

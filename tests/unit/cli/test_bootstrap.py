@@ -92,6 +92,7 @@ def test_making_an_environment_removes_what_an_interrupted_one_left(tmp_path: Pa
         ((3, 11), "map", ["hero.fbx"], ["lock-py311.txt"]),
         ((3, 12), "map", ["hero.fbx", "--blender", "/b"], ["lock-base.txt"]),
         ((3, 12), "map", ["walk.BVH"], ["lock-base.txt"]),
+        ((3, 11), "retarget", ["walk.bvh", "--out", "w.fbx"], ["lock-py311.txt"]),
         ((3, 11), "test", ["--blender", "/b"], ["lock-py311.txt", "lock-test.txt", "lock-bench.txt"]),
     ],
 )
@@ -145,6 +146,7 @@ def _load(path: Path) -> ModuleType:
         (["list"], False),
         (["map", "walk.bvh"], True),
         (["map", "--help"], False),
+        (["retarget", "walk.bvh", "--out", "w.fbx"], True),
     ],
 )
 def test_only_what_computes_needs_set_up(command: list[str], needed: bool) -> None:

@@ -16,7 +16,7 @@ ALLOWED = [
     r"backends/generate/model\.safetensors",
     r"scripts/(__init__|batch|installed|jobs_file|located_json|prompts_file|shots)\.py",
     r"scripts/cli/(__init__|__main__|arguments|display|exit_codes|generate|generate_published)\.py",
-    r"scripts/cli/(listing|main|map|models|request|run|session|terminal)\.py",
+    r"scripts/cli/(listing|main|map|map_file|models|request|retarget|run|session|terminal)\.py",
     r"wheels/psutil-[\w.]+-cp3\d-abi3-[\w.]+\.whl",
 ]
 

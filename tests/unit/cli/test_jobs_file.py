@@ -52,6 +52,19 @@ def test_defaults_fill_in_and_a_job_overrides_them() -> None:
     assert (first.name, second.name) == ("a", "B")
 
 
+def test_a_prompt_and_a_clip_can_say_how_they_are_retargeted() -> None:
+    first, second = parse(
+        '{"version": 1, "defaults": {"foot_lock": false, "map": "maps/hero.json"},'
+        ' "jobs": [{"clip": "a.bvh", "travel": "root"}, {"prompt": "waves", "foot_lock": true}]}'
+    )
+    assert (first.foot_lock, first.travel, first.map) == (False, "root", FOLDER / "maps" / "hero.json")
+    assert (second.foot_lock, second.travel, second.map) == (True, "hips", FOLDER / "maps" / "hero.json")
+    assert mistakes('{"version": 1, "jobs": [{"clip": "a.bvh", "travel": "roots", "foot_lock": 0}]}') == [
+        "jobs.json:1:53: $.jobs[0].travel: must be one of hips, root, in_place; did you mean `root`?",
+        "jobs.json:1:75: $.jobs[0].foot_lock: must be true or false, not a number",
+    ]
+
+
 def test_variations_are_jobs_of_their_own_and_defaults_of_the_other_kind_do_not_matter() -> None:
     shots = parse(
         '{"version": 1, "defaults": {"frames": [1, 9], "seconds": 4, "seed": 5},'
@@ -195,6 +208,13 @@ def test_a_mistake_in_the_defaults_is_reported_where_it_stands_and_once() -> Non
     assert mistakes(text) == ["jobs.json:1:39: $.defaults.frames: the last frame (1) comes before the first (5)"]
 
 
+def test_a_joint_map_that_is_not_there_is_reported_where_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "a.bvh").write_text("HIERARCHY", encoding="utf-8")
+    data = b'{"version": 1, "defaults": {"map": "gone.json"}, "jobs": [{"clip": "a.bvh"}]}'
+    with pytest.raises(JobsFileError, match=r"jobs.json:1:36: \$.defaults.map: there is no file .*gone.json"):
+        jobs_file.parse(data, name="jobs.json", folder=tmp_path, check_files=True)
+
+
 def test_a_missing_clip_is_reported_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "here.bvh").write_text("HIERARCHY", encoding="utf-8")
     file = tmp_path / "jobs.json"
@@ -240,6 +260,9 @@ _near: dict[str, st.SearchStrategy[Any]] = {
     "scene": st.sampled_from(["s.blend", "s.fbx", "s.Blend", "s.blend\n"]),
     "camera": st.sampled_from(["Camera", "", "c" * 256, "x\x7f"]),
     "armature": st.sampled_from(["rig", "", None]),
+    "foot_lock": st.sampled_from([True, False, 0, None]),
+    "travel": st.sampled_from(["hips", "root", "in_place", "in-place", "Root", "", None]),
+    "map": st.sampled_from(["m.json", "", "m\n", 3]),
     "device": st.sampled_from(["auto", "gpu", "GPU", 1]),
     "trust_scripts": st.sampled_from([True, False, 1, 0, None]),
     "engine": st.sampled_from([*ENGINES, "CYCLES", "", 3]),

@@ -196,3 +196,55 @@ def test_a_file_of_prompts_for_a_published_model_is_checked_line_by_line(publish
     assert caught.value.code == "published_not_set"
     path.write_text("juggles\nsings\n", encoding="utf-8")
     assert [shot.prompt for shot in run_with("--prompts", str(path), "--model", "momask")] == ["juggles", "sings"]
+
+
+def run_refused(*words: str) -> MotionQueueError:
+    with pytest.raises(MotionQueueError) as caught:
+        run_with(*words)
+    return caught.value
+
+
+def test_every_motion_goes_onto_every_character_under_a_name_that_tells(weights: str, clip: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("hero.fbx", "hero.glb", "old/hero.fbx")]
+    for path in files:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    several = [word for path in files for word in ("--character", str(path))]
+
+    one = run_with(str(clip), *several[:2])
+    two = typed(weights, str(clip), "waves", *several[:4], "--variations", "2")
+    three = run_with(str(clip), *several)
+
+    assert [(shot.name, shot.character) for shot in one] == [("take", files[0])]
+    assert [shot.name for shot in two] == [
+        "take_hero.fbx", "take_hero.glb",
+        "waves_hero.fbx_01", "waves_hero.fbx_02", "waves_hero.glb_01", "waves_hero.glb_02",
+    ]  # fmt: skip
+    assert [shot.character for shot in two] == [files[0], files[1], files[0], files[0], files[1], files[1]]
+    assert len({shot.name for shot in three}) == 3 and three[2].name == "take_old_hero.fbx"
+    assert run_refused(str(clip), *several[:2], *several[:2]).code == "arguments_conflict"
+    many = [str(clip)] * 101, [word for i in range(100) for word in ("--character", str(tmp_path / f"{i}.fbx"))]
+    assert run_refused(*many[0], *many[1]).code == "too_many_jobs"
+
+
+def test_clips_of_one_name_are_told_apart_by_their_folders(clip: Path, tmp_path: Path) -> None:
+    other = tmp_path / "second" / clip.name
+    other.parent.mkdir()
+    other.write_bytes(clip.read_bytes())
+    for name in ("a.fbx", "b.fbx"):
+        (tmp_path / name).write_bytes(b"x")
+    characters = ["--character", str(tmp_path / "a.fbx"), "--character", str(tmp_path / "b.fbx")]
+    names = [shot.name for shot in run_with(str(clip), str(other), *characters)]
+    assert names == [f"{folder}_take.bvh_{who}" for folder in (tmp_path.name, "second") for who in "ab"]
+
+
+def test_how_a_shot_is_retargeted_stands_in_its_job(clip: Path, tmp_path: Path) -> None:
+    (path := tmp_path / "map.json").write_text("{}", encoding="utf-8")
+    (shot,) = run_with(str(clip), "--no-foot-lock", "--travel", "in-place", "--map", str(path))
+    values = payload(shot, Path("/out"))
+    assert (values["foot_lock"], values["travel"], shot.map) == (False, "in_place", path)
+    (plain,) = run_with(str(clip))
+    assert not {"foot_lock", "travel", "map"} & set(payload(plain, Path("/out")))
+    error = run_refused(str(clip), "--map", str(tmp_path / "gone.json"))
+    assert error.code == "input_unreadable" and error.message.startswith("--map: there is no file")
+    assert run_refused("--jobs", "x.json", "--no-foot-lock").message.startswith("--no-foot-lock: with --jobs")
