@@ -83,6 +83,13 @@ def chest_end(points: Array, joints: JointMap) -> Array:
     return np.asarray(points[joints.neck[0] if joints.neck else joints["head"]])
 
 
+def lean(trunk: Array, points: Array, joints: Joints) -> float:
+    """How far a trunk [3] leans forward in a stance of joint positions [J, 3] with Z up: radians about the line through the hips."""
+    left = normalize(points[joints["l_hip"]] - points[joints["r_hip"]])
+    ahead = np.cross(left, _UP)
+    return float(np.arctan2(np.dot(trunk, ahead), np.dot(trunk, _UP)))
+
+
 def rest_frames(joints: JointMap, parents: Ints, points: Array, tips: Array, up: Array | None = None) -> Frames:
     """Frames of a skeleton that stands, from joint positions [J, 3] and tips [J, 3] (nan: unknown)."""
     ankles = 0.5 * (points[joints["l_ankle"]] + points[joints["r_ankle"]])
@@ -207,6 +214,22 @@ class Performance:
             leg_length=leg_length(first, joints),
             notes=tuple(notes),
         )
+
+    @property
+    def trunk(self) -> Array:
+        """From between the hips to the base of the neck [F, 3]."""
+        return np.asarray(self.positions[:, self.joints.neck[0] if self.joints.neck else self.joints["head"]] - self.middle)
+
+    @property
+    def left(self) -> Array:
+        """Along the line through the hips [F, 3]."""
+        return normalize(self.positions[:, self.joints["l_hip"]] - self.positions[:, self.joints["r_hip"]])
+
+    @property
+    def lean(self) -> float:
+        """How far the trunk leans forward when the person stands, radians."""
+        hips = 0.5 * (self.stance[self.joints["l_hip"]] + self.stance[self.joints["r_hip"]])
+        return lean(chest_end(self.stance, self.joints) - hips, self.stance, self.joints)
 
     def has(self, name: str) -> bool:
         return name in self.local and name.removesuffix("_plain") in self.joints.joints

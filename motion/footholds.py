@@ -23,6 +23,7 @@ class LockOptions:
     """How feet are held. Lengths in metres, times in seconds."""
 
     blend: float = 0.07  # time constant of the blends; a blend is over after about three times this
+    turn_blend: float = 0.07  # the same for how a foot is turned
     body_blend: float = 0.25  # the same for the body's height
     wander: float = 0.1  # a foot that stands moves no further than this about its place; beyond it is a new place
     longest_pull: float = 0.15  # how far a foot is pulled at most; a contact that needs more is let go

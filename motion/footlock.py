@@ -136,7 +136,7 @@ def lock_feet(
     held = np.stack([plan.flat | plan.on_heel, plan.on_ball], axis=-1)
     # First how the foot is turned, so that heel and ball can both stand, then where it is.
     sole = quat.rotate(ankle_r, legs.heel - legs.flat_ball)
-    turned = sole + ease(plan.sole - sole, _weight(plan.flat, _hold(frame_time, options)), frame_time, seconds=options.blend)
+    turned = sole + ease(plan.sole - sole, _weight(plan.flat, _hold(frame_time, options)), frame_time, seconds=options.turn_blend)
     heel_of = _heel_of(legs, quat.mul(quat.between(sole, turned), ankle_r), up=up)
     faces = facing(legs, rotations, up=up)
     pull = _pull(plan, ball, heel_of, faces, frame_time, up=up, floor=floor, metre=metre, options=options)
@@ -209,7 +209,7 @@ def _roll(
     flat = -np.arcsin(np.clip(quat.normalize(sole)[..., up], -1.0, 1.0))  # no further than the whole sole on the floor
     angle = np.minimum(np.clip(angle, -options.roll, options.roll), np.maximum(flat, 0.0))
     alone = contacts[..., BALL] & ~contacts[..., HEEL]
-    angle = ease(angle[..., None], _weight(alone, _TOE_HOLD), frame_time, seconds=options.blend)[..., 0]
+    angle = ease(angle[..., None], _weight(alone, _TOE_HOLD), frame_time, seconds=options.turn_blend)[..., 0]
     swings = ~contacts.any(axis=-1)
     dips = np.where(swings, _dip(legs, rotations, ankle_r, axis, heights, up=up, options=options), 0.0)
     return quat.from_axis_angle(axis, angle + envelope(dips, frame_time, seconds=0.05))
@@ -218,13 +218,15 @@ def _roll(
 def _dip(legs: Legs, rotations: Array, ankle_r: Array, axis: Array, heights: Array, *, up: int, options: LockOptions) -> Array:
     """By how much feet must be turned up [F, 2] for neither balls nor toes, bent up as far as they go, to be in the floor."""
     hinge = quat.rotate(ankle_r, legs.hinge)
-    toe_r = np.where((legs.toe >= 0)[:, None], rotations[:, legs.toe], ankle_r)
-    tip = quat.rotate(toe_r, legs.tip)
-    bent = hinge + quat.rotate(quat.from_axis_angle(axis, np.where(legs.toe >= 0, options.toe_bend, 0.0)), tip)
-    ends = np.stack([hinge, bent if (legs.toe >= 0).all() else tip], axis=-2)
+    if (legs.toe >= 0).all():
+        bend = quat.from_axis_angle(axis, np.full(heights.shape, options.toe_bend))
+        tip = hinge + quat.rotate(quat.mul(bend, rotations[:, legs.toe]), legs.tip)
+    else:
+        tip = quat.rotate(ankle_r, legs.tip)
+    ends = np.stack([hinge, tip], axis=-2)
     least = np.stack([legs.rise - heights, -heights], axis=-1)
     angle = _angle_to_height(ends, axis[..., None, :], least, up=up)
-    return np.clip(np.where(ends[..., up] < least, angle, 0.0).max(axis=-1), 0.0, options.roll)
+    return np.asarray(np.clip(np.where(ends[..., up] < least, angle, 0.0).max(axis=-1), 0.0, options.roll))
 
 
 def _under_toes(

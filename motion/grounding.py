@@ -36,7 +36,7 @@ _CONTACTS = ContactOptions(low=0.05, slow=0.4, high=0.08, fast=0.8, facing=-0.3)
 # How long a foot stands at one place the source has shown, however far other proportions make it slide.
 _LOCK = LockOptions(
     blend=0.04,
-    body_blend=0.06,
+    body_blend=0.12,
     lower_blend=0.03,
     roll=np.radians(40.0),
     contacts=_CONTACTS,
@@ -59,7 +59,7 @@ class Placed:
     """A body with its feet on the ground: world rotations [F, B, 4] and how far bones are moved from where they would be."""
 
     rotations: Array
-    moves: Mapping[int, Array]  # bone → [F, 3] in the world, against a bone that only follows its parent
+    moves: Mapping[int, Array]  # bone, the pelvis first → [F, 3] in the world, against a bone that only follows its parent
 
 
 def headed(body: Performance, options: GroundOptions) -> Performance:
@@ -157,7 +157,7 @@ def _on_root(
         rotations[:, bone] = quat.mul(turn, rest[bone]) if bone == root or bone in _below(rig, root) else rotations[:, bone]
     moved = place - rig.heads[root]
     now = _heads(rig, rest, rotations, {root: moved})[:, joints["pelvis"]]
-    return Placed(rotations=rotations, moves={root: moved, joints["pelvis"]: was - now})
+    return Placed(rotations=rotations, moves={joints["pelvis"]: was - now, root: moved})
 
 
 def heading(frames: Array) -> Array:

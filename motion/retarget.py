@@ -8,6 +8,7 @@ the body goes and how its feet stand is `grounding`'s.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Pose:
 
     mapped: tuple[int, ...]  # [M] indices of the bones that were given rotations, ascending
     rotations: Array  # [F, M, 4] w x y z, signs continuous in time
-    locations: Mapping[int, Array]  # bone → [F, 3] metres: the pelvis, and a bone above it that carries the path
+    locations: Mapping[int, Array]  # bone → [F, 3] metres: the pelvis, then a bone above it that carries the path
     frame_time: float  # seconds
     scale: float  # metres of the target per unit of the source
     notes: tuple[str, ...] = ()
@@ -139,6 +140,7 @@ def _bone_frames(body: anatomy.Performance, target_map: JointMap, goal: Frames, 
         put(bone, body.spine(float(at)), "pelvis")
     for bone, at in zip(target_map.neck, _places(rig, target_map, target_map.neck), strict=True):
         put(bone, body.neck(float(at)), "pelvis")
+    wanted |= _leaning(body, target_map, rig, wanted)
     for name, bone in target_map.joints.items():
         if not name.startswith(("l_", "r_")):
             continue
@@ -151,6 +153,30 @@ def _bone_frames(body: anatomy.Performance, target_map: JointMap, goal: Frames, 
         if any(name.startswith(side) for name in target_map.fingers) and f"{side}_wrist" in target_map.joints:
             wanted |= _fingers(body, target_map, rig, side, wanted)
     return wanted
+
+
+def _leaning(body: anatomy.Performance, target_map: JointMap, rig: Rig, turned: Mapping[int, Array]) -> dict[int, Array]:
+    """The turns of the spine's bones, changed so that the neck stands over the hips as it does in the source.
+
+    A spine of other lengths bends at other places, and the same bends would lean it elsewhere. The chest keeps its turn.
+    """
+    chain = list(target_map.spine)
+    if not chain:
+        return {}
+    points = [rig.heads[bone] for bone in chain] + [anatomy.chest_end(rig.heads, target_map)]
+    hips = 0.5 * (rig.heads[target_map["l_hip"]] + rig.heads[target_map["r_hip"]])
+    wish = quat.rotate(
+        quat.from_axis_angle(body.left, anatomy.lean(points[-1] - hips, rig.heads, target_map) - body.lean), body.trunk
+    )
+    below = quat.rotate(turned[target_map["pelvis"]], points[0] - hips)
+    turns = [turned[bone] for bone in chain]
+    bending = range(max(1, len(chain) - 1))
+    for _ in range(_LEAN_ROUNDS):
+        chord = below + sum(quat.rotate(turn, b - a) for turn, (a, b) in zip(turns, itertools.pairwise(points), strict=True))
+        more = quat.between(chord, wish)
+        for i in bending:
+            turns[i] = quat.mul(more, turns[i])
+    return dict(zip(chain, turns, strict=True))
 
 
 def _fingers(
@@ -183,16 +209,17 @@ def _twists(target_map: JointMap, rig: Rig, turned: dict[int, Array]) -> dict[in
             continue
         way = rig.heads[end] - rig.heads[limb]
         axis, length = quat.normalize(way), float(np.linalg.norm(way))
-        above = next(bone for bone in _ancestors(rig, limb) if bone in turned)
+        above = next((turned[bone] for bone in _ancestors(rig, limb) if bone in turned), turned[target_map["pelvis"]])
         for bone in bones:
             at = float(np.clip(np.dot(rig.heads[bone] - rig.heads[limb], axis) / max(length, 1e-9), 0.0, 1.0))
             if part in ("elbow", "knee"):
                 out[bone] = twist.lower(turned[limb], turned[end], axis, at) if end in turned else turned[limb]
             else:
-                out[bone] = twist.upper(turned[limb], turned[above], axis, at)
+                out[bone] = twist.upper(turned[limb], above, axis, at)
     return out
 
 
+_LEAN_ROUNDS = 3
 _BELOW = {"shoulder": "elbow", "elbow": "wrist", "hip": "knee", "knee": "ankle"}
 
 

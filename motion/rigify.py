@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from .rig import Rig
 from .skeleton import Ints
 
 _DEFORM, _ORIGINAL = "DEF-", "ORG-"
@@ -148,6 +149,26 @@ def deform_skeleton(names: Sequence[str], parents: Ints) -> tuple[list[int], Int
         waiting.extend(below.get(joint, []))
     index = {joint: i for i, joint in enumerate(chosen)}
     return chosen, np.array([index.get(parent_of.get(joint, -1), -1) for joint in chosen], dtype=np.int64)
+
+
+def posable(rig: Rig) -> Rig:
+    """The rig whose bones retargeting poses: of one with its controls the deforming bones, as a skeleton; any other as it is."""
+    if kind(rig.names) is not RigKind.RIGIFY_CONTROL:
+        return rig
+    kept = deform_skeleton(rig.names, rig.parents)
+    assert kept is not None  # it is of that kind
+    chosen, parents = kept
+    place = {bone: i for i, bone in enumerate(chosen)}
+    carried = np.array([place.get(int(bone), -1) for bone in rig.ground_bones], dtype=np.int64)
+    return Rig(
+        names=tuple(rig.names[bone] for bone in chosen),
+        parents=parents,
+        heads=rig.heads[chosen],
+        tails=rig.tails[chosen],
+        rest=rig.rest[chosen],
+        ground=rig.ground[carried >= 0],
+        ground_bones=carried[carried >= 0],
+    )
 
 
 def _belongs(name: str, bones: Mapping[str, int], root: int) -> int:

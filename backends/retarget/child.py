@@ -18,6 +18,7 @@ from ...motion.humanoid import JointMap
 from ...motion.retarget import RetargetOptions, map_rig, retarget
 from ...motion.rig import Rig
 from ...motion.rig_motion import to_motion
+from ...motion.rigify import posable
 from ...motion.travel import Travel
 from ...queue.errors import MotionQueueError
 from .. import disk
@@ -52,7 +53,8 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     motion = read_bvh(Path(arguments["clip"]))
     if len(motion) == 0:
         raise MotionError("no_frames", "The clip has no frames.")
-    rig, unit = read_rig(armature)
+    whole, unit = read_rig(armature)
+    rig = posable(whole)
     source_map, target_map = map_motion(motion), _given_map(arguments["map"], rig) or map_rig(rig)
     pose = retarget(motion, rig, source_map=source_map, target_map=target_map, options=_options(arguments))
     context.check()

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from ...motion.retarget import Pose
 from ...motion.rig import Rig
+from ...motion.rigify import RigKind, kind
 from .. import compat
+from .controls import write_controls
 
 if TYPE_CHECKING:
     import bpy
@@ -26,10 +28,15 @@ def write_pose(
 ) -> tuple[bpy.types.Action, list[str]]:
     """The action that plays `pose` on the armature, and what had to be switched off for it.
 
-    `rig` is the armature as `read_rig` found it, `unit` how many metres one of its units is.
+    Of a rig that Rigify generated its controls are keyed. `rig` is the `posable` part of the armature as `read_rig` found it,
+    `unit` how many metres one of its units is.
     """
-    notes = _prepare(armature, rig, pose)
-    action = compat.write_action(armature, name[:_LONGEST_NAME], _channels(armature, rig, pose, unit), first_frame)
+    name = name[:_LONGEST_NAME]
+    if kind(armature.data.bones.keys()) is RigKind.RIGIFY_CONTROL:
+        action, notes = write_controls(armature, rig, pose, unit, name=name, first_frame=first_frame)
+    else:
+        notes = _prepare(armature, rig, pose)
+        action = compat.write_action(armature, name, _channels(armature, rig, pose, unit), first_frame)
     action.use_frame_range = True
     action.frame_start, action.frame_end = first_frame, first_frame + len(pose) - 1
     return action, notes

@@ -14,6 +14,7 @@ from ....backends.retarget.rig import read_rig
 from ....backends.retarget.write import write_pose
 from ....motion.bvh import read_bvh
 from ....motion.retarget import RetargetOptions, retarget
+from ....motion.rigify import posable
 
 if TYPE_CHECKING:
     import bpy
@@ -45,7 +46,8 @@ def make(clip: Path, armature: bpy.types.Object, *, lock: bool, first: int = 1) 
     begin = time.perf_counter()
     motion = read_bvh(clip)
     have = time.perf_counter()
-    rig, unit = read_rig(armature)
+    whole, unit = read_rig(armature)
+    rig = posable(whole)
     pose = retarget(motion, rig, options=options)
     solved = time.perf_counter()
     write_pose(armature, rig, pose, unit, name=clip.stem, first_frame=first)
