@@ -25,7 +25,8 @@ _SHOWN = 8  # names in a message
 def load_character(path: str, armature: str) -> bpy.types.Object:
     """The armature object of a character file, or of the mannequin where `path` is empty, alone with its meshes.
 
-    Raises `MotionQueueError`: character_missing, character_unreadable, blend_too_new, no_armature, several_armatures.
+    What the file links from others is made its own. Raises `MotionQueueError`: character_missing, character_unreadable,
+    blend_too_new, no_armature, several_armatures, bad_rig.
     """
     import bpy  # noqa: PLC0415
 
@@ -45,9 +46,19 @@ def load_character(path: str, armature: str) -> bpy.types.Object:
             f"{source.name} is no character file. Use one of {', '.join(FORMATS)}.",
             details={"character": kind},
         )
-    found = choose_armature([o for o in bpy.data.objects if o.type == "ARMATURE"], armature, source.name)
-    _isolate(found)
-    return found
+    # What an override overrides is in the file beside it.
+    overridden = {o.override_library.reference for o in bpy.data.objects if o.override_library}
+    armatures = [o for o in bpy.data.objects if o.type == "ARMATURE" and o not in overridden]
+    if not armatures:
+        _refuse_missing_libraries(source.name)
+    found = choose_armature(armatures, armature, source.name)
+    if not found.data.bones:
+        raise MotionQueueError(
+            "bad_rig",
+            f"The armature {found.name} in {source.name} has no bones; Blender removes those without length. Choose another one.",
+            details={"armature": "no bones"},
+        )
+    return _isolate(found)
 
 
 def open_blend(path: Path, *, use_scripts: bool, role: str = "character") -> None:
@@ -90,6 +101,20 @@ def choose_armature(found: list[bpy.types.Object], wanted: str, file: str) -> bp
             details={"armature": names},
         )
     return found[0]
+
+
+def _refuse_missing_libraries(file: str) -> None:
+    """Raise when a file shows nothing because what it links from is not there."""
+    import bpy  # noqa: PLC0415
+
+    gone = sorted({o.library.filepath for o in bpy.data.objects if o.library and o.is_missing})
+    if gone:
+        raise MotionQueueError(
+            "character_unreadable",
+            f"{file} links what it shows from {', '.join(gone[:_SHOWN])}, which cannot be read. Put that back where it was, or "
+            "choose another file.",
+            details={"character": "a linked file is missing"},
+        )
 
 
 def _too_new(path: Path, version: str) -> MotionQueueError:
@@ -163,8 +188,11 @@ def _show_base_colour(material: bpy.types.Material) -> None:
         material.metallic = shader.inputs["Metallic"].default_value
 
 
-def _isolate(armature: bpy.types.Object) -> None:
-    """Leave one scene with the armature, what it hangs on and the meshes it moves; forget old animation and everything else."""
+def _isolate(armature: bpy.types.Object) -> bpy.types.Object:
+    """Leave one scene with the armature, what it hangs on and the meshes it moves; forget old animation and everything else.
+
+    The armature is another object afterwards where it was linked.
+    """
     import bpy  # noqa: PLC0415
 
     keep = {armature, *armature.children_recursive}
@@ -186,12 +214,29 @@ def _isolate(armature: bpy.types.Object) -> None:
         bpy.data.scenes.remove(other)
     for target in [o for o in bpy.data.objects if o not in keep and o not in shapes]:
         bpy.data.objects.remove(target)
-    _forget_animation(armature)
     for collection in list(bpy.data.collections):
         bpy.data.collections.remove(collection)
+    place = list(scene.collection.objects).index(armature)
+    _own_everything()
+    armature = scene.collection.objects[place]
+    armature.hide_viewport = False  # what is hidden cannot be edited
+    _forget_animation(armature)
     for action in list(bpy.data.actions):
         bpy.data.actions.remove(action)
     bpy.data.orphans_purge(do_recursive=True)
+    return armature
+
+
+def _own_everything() -> None:
+    """Make what is linked from other files part of this one: nothing that is changed of a linked armature would be saved."""
+    import bpy  # noqa: PLC0415
+
+    for block in [*bpy.data.objects, *bpy.data.armatures, *bpy.data.meshes]:
+        if block.override_library:
+            block.make_local(clear_liboverride=True)
+    bpy.data.orphans_purge(do_recursive=True)
+    if bpy.data.libraries:
+        bpy.ops.object.make_local(type="ALL")
 
 
 def _forget_animation(armature: bpy.types.Object) -> None:
@@ -199,6 +244,7 @@ def _forget_animation(armature: bpy.types.Object) -> None:
     while above is not None:
         data = above.animation_data
         if data is not None:
+            data.use_tweak_mode = False  # in which the action cannot be changed
             data.action = None
             for track in list(data.nla_tracks):
                 data.nla_tracks.remove(track)
