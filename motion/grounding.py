@@ -204,7 +204,7 @@ def _to_floor(soles: Array, contacts: Mask, ground: float) -> float:
 def rest_floor(rig: Rig, joints: Joints) -> float:
     """Height of the ground the rig stands on at rest: z = 0 when its feet are near it, else the lowest end of a foot bone."""
     feet = [j for name in ("l_ankle", "r_ankle", "l_foot", "r_foot") if (j := joints.get(name)) is not None]
-    lowest = float(min(rig.heads[feet, _UP].min(), rig.tails[feet, _UP].min()))
+    lowest = float(np.nanmin([rig.heads[feet, _UP], rig.tails[feet, _UP]]))
     return 0.0 if 0.0 <= lowest < 0.15 * anatomy.leg_length(rig.heads, joints) else lowest
 
 

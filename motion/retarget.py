@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,6 +75,7 @@ def retarget(
     target_map = target_map or map_rig(rig)
 
     body = headed(anatomy.Performance.of(source, source_map), options)
+    rig = _without_stubs(rig, target_map)
     goal = anatomy.rest_frames(target_map, rig.parents, rig.heads, rig.tails, up=np.array([0.0, 0.0, 1.0]))
     turned = _bone_frames(body, target_map, goal, rig)
     turned |= _twists(target_map, rig, turned)
@@ -91,9 +92,8 @@ def retarget(
     placed = place(body, part, joints, rotations, rest, scale=scale, root=kept.index(root) if root >= 0 else -1, options=options)
     basis = _basis(part, rest, placed.rotations, [kept.index(bone) for bone in mapped])
     notes = list(body.notes)
-    missing = [name for name in ("neck", "l_collar", "l_wrist", "l_foot") if name not in target_map.joints]
-    if missing:
-        notes.append(f"The character has no {', '.join(name.removeprefix('l_') for name in missing)}; that motion is left out.")
+    if missing := [called for name, called in _OPTIONAL.items() if name not in target_map.joints]:
+        notes.append(f"The character has no {', '.join(missing)}; that motion is left out.")
     return Pose(
         mapped=tuple(mapped),
         rotations=quat.continuous(basis),
@@ -155,6 +155,12 @@ def _bone_frames(body: anatomy.Performance, target_map: JointMap, goal: Frames, 
     return wanted
 
 
+def _without_stubs(rig: Rig, target_map: JointMap) -> Rig:
+    """The rig with unknown ends (nan) of bones that have hardly a length, as importers make of joints without children."""
+    short = np.linalg.norm(rig.tails - rig.heads, axis=-1) < _LEAST_BONE * anatomy.leg_length(rig.heads, target_map)
+    return replace(rig, tails=np.where(short[:, None], np.nan, rig.tails)) if short.any() else rig
+
+
 def _leaning(body: anatomy.Performance, target_map: JointMap, rig: Rig, turned: Mapping[int, Array]) -> dict[int, Array]:
     """The turns of the spine's bones, changed so that the neck stands over the hips as it does in the source.
 
@@ -193,8 +199,9 @@ def _fingers(
         if not name.startswith(side) or name not in body.joints.fingers:
             continue
         ends = np.concatenate([rig.heads[list(chain[1:])], rig.tails[[chain[-1]]]])
-        pointing = quat.rotate(to_target[:, None], body.finger(name))[:, : len(chain)]
-        turns = hands.finger_turns(pointing, quat.normalize(ends - rig.heads[list(chain)]), hand)
+        known = int(np.isfinite(ends).all(axis=-1).sum())
+        pointing = quat.rotate(to_target[:, None], body.finger(name))[:, :known]
+        turns = hands.finger_turns(pointing, quat.normalize(ends - rig.heads[list(chain)])[: pointing.shape[1]], hand)
         out |= {bone: turns[:, i] for i, bone in enumerate(chain[: pointing.shape[1]])}
     return out
 
@@ -219,6 +226,8 @@ def _twists(target_map: JointMap, rig: Rig, turned: dict[int, Array]) -> dict[in
     return out
 
 
+_OPTIONAL = {"neck": "neck", "l_collar": "shoulder bones", "l_wrist": "hands", "l_foot": "toes"}
+_LEAST_BONE = 0.01  # of the leg's length: a shorter bone does not say where it points
 _LEAN_ROUNDS = 3
 _BELOW = {"shoulder": "elbow", "elbow": "wrist", "hip": "knee", "knee": "ankle"}
 

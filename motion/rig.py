@@ -20,7 +20,7 @@ class Rig:
     names: tuple[str, ...]
     parents: Ints  # [B], -1 for a root
     heads: Array  # [B, 3]
-    tails: Array  # [B, 3]
+    tails: Array  # [B, 3]; nan: not known
     rest: Array  # [B, 3, 3] columns are the bone's axes at rest (Blender: bone.matrix_local, times the object's rotation)
     # The lowest points of the skin at rest, and the bones that carry them: where soles are. Empty: not known.
     ground: Array = field(default_factory=lambda: np.zeros((0, 3)))  # [P, 3]
@@ -35,7 +35,7 @@ class Rig:
             raise MotionError("bad_rig", "A rig needs at least one bone, and every parent before its children.")
         if self.ground.shape != (len(self.ground_bones), 3) or bool(np.any(self.ground_bones >= bones)):
             raise MotionError("bad_rig", f"A rig's points on the ground do not fit together: shape {self.ground.shape}.")
-        if not all(np.isfinite(values).all() for values in (self.heads, self.tails, self.rest, self.ground)):
+        if not all(np.isfinite(values).all() for values in (self.heads, self.rest, self.ground)) or np.isinf(self.tails).any():
             raise MotionError("bad_rig", "The rig's rest pose has values that are no numbers.")
 
     def part(self, bones: Iterable[int]) -> tuple[Rig, list[int]]:

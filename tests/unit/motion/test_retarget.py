@@ -262,6 +262,15 @@ def test_start_and_heading_are_as_asked(rig: Rig) -> None:
     assert way[0] > 10.0 * abs(way[1])  # from -Y a quarter turn to +X
 
 
+def test_bones_with_hardly_a_length_turn_as_their_limbs_do(rig: Rig) -> None:
+    stubs = replace(rig, tails=rig.heads + np.array([0.0, 0.0, 1e-5]))
+    joints = map_rig(rig)
+    turns = [pose_world(r, retarget(walk(), r, target_map=joints))[0] for r in (rig, stubs)]
+    for name in ("l_wrist", "r_foot", "head", "l_ankle"):
+        off = np.degrees(quat.angle(turns[0][:, joints[name]], turns[1][:, joints[name]]))
+        assert np.median(off) < 35.0, name
+
+
 def test_a_clip_without_frames_is_refused(smpl_rig: Rig) -> None:
     source = walk()
     empty = replace(source, rotations=source.rotations[:0], positions=source.positions[:0])
