@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FORMATS = (".blend", ".fbx", ".glb", ".gltf")
 _HEADER = re.compile(rb"BLENDER(?:\d\d)?[-_](?:\d\d)?[vV](\d{3,4})")
 _SHOWN = 8  # names in a message
+_FARTHEST = 1e7  # metres, or times; what is farther out can neither be computed nor seen
 
 
 def load_character(path: str, armature: str) -> bpy.types.Object:
@@ -52,12 +53,7 @@ def load_character(path: str, armature: str) -> bpy.types.Object:
     if not armatures:
         _refuse_missing_libraries(source.name)
     found = choose_armature(armatures, armature, source.name)
-    if not found.data.bones:
-        raise MotionQueueError(
-            "bad_rig",
-            f"The armature {found.name} in {source.name} has no bones; Blender removes those without length. Choose another one.",
-            details={"armature": "no bones"},
-        )
+    _refuse_nobody(found, source.name)
     return _isolate(found)
 
 
@@ -101,6 +97,22 @@ def choose_armature(found: list[bpy.types.Object], wanted: str, file: str) -> bp
             details={"armature": names},
         )
     return found[0]
+
+
+def _refuse_nobody(armature: bpy.types.Object, file: str) -> None:
+    """Raise when an armature has no bones or is nowhere that could be shown."""
+    if not armature.data.bones:
+        raise MotionQueueError(
+            "bad_rig",
+            f"The armature {armature.name} in {file} has no bones; Blender removes those without length. Choose another one.",
+            details={"armature": "no bones"},
+        )
+    if not all(abs(value) <= _FARTHEST for row in armature.matrix_world for value in row):  # nan is not either
+        raise MotionQueueError(
+            "bad_rig",
+            f"The armature {armature.name} in {file} is placed or scaled beyond all measure. Clear its transforms in Blender.",
+            details={"armature": "no place"},
+        )
 
 
 def _refuse_missing_libraries(file: str) -> None:
