@@ -400,3 +400,14 @@ def test_a_folder_for_temporary_files_that_vanished_is_named(armature: Any, put:
         assert _code(put) == "output_not_writable"
     finally:
         aside.rename(folder)
+
+
+def test_a_rig_with_controls_is_refused_before_anything_is_keyed(armature: Any, put: Apply) -> None:
+    data = armature.data
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name in ("torso", "upper_arm_fk.L", "upper_arm_fk.R", *(f"{kind}-{i}" for kind in ("DEF", "ORG") for i in range(12))):
+        bone = data.edit_bones.new(name)
+        bone.tail = (0.0, 0.0, 0.1)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert _code(put) == "rig_has_controls"
+    assert armature.animation_data is None or armature.animation_data.action is None
