@@ -69,8 +69,8 @@ def check_target(target: bpy.types.Object) -> None:
     if kind(target.data.bones.keys()) is RigKind.RIGIFY_CONTROL:
         raise MotionQueueError(
             "rig_has_controls",
-            f"{target.name} is a rig with controls, and only a job's own file has a motion keyed on them: append the action of the "
-            "job's character.blend (File > Append), and choose it for the rig.",
+            f"{target.name} is a rig with controls, and only a job's own file has a motion keyed on them: append the action of "
+            "the job's character.blend (File > Append), and choose it for the rig.",
         )
     if target.animation_data is not None and target.animation_data.use_tweak_mode:
         raise MotionQueueError(
