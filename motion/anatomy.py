@@ -84,7 +84,7 @@ def chest_end(points: Array, joints: JointMap) -> Array:
 
 
 def lean(trunk: Array, points: Array, joints: Joints) -> float:
-    """Radians by which a trunk [3] leans forward, about the line through the hips, in a stance of joint positions [J, 3], Z up."""
+    """Radians by which a trunk [3] leans forward in a stance of joint positions [J, 3], Z up, about the line through the hips."""
     left = normalize(points[joints["l_hip"]] - points[joints["r_hip"]])
     ahead = np.cross(left, _UP)
     return float(np.arctan2(np.dot(trunk, ahead), np.dot(trunk, _UP)))

@@ -22,10 +22,12 @@ import numpy as np
 from ..backends import disk
 from ..backends.detached import DetachedContext
 from ..backends.protocol import ChildKind
-from ..backends.retarget import fit
+from ..backends.retarget import fit, fit_controls
 from ..backends.retarget.backend import motion_data
 from ..backends.retarget.rig import read_rig
 from ..motion.errors import MotionError
+from ..motion.rig import Rig
+from ..motion.rigify import RigKind, kind
 from ..queue.contract import StopReason
 from ..queue.errors import MotionQueueError
 from . import actions, curves
@@ -103,17 +105,17 @@ class Application:
         try:
             self._folder = tempfile.TemporaryDirectory(prefix="motion-queue-apply-", dir=temporary)
             folder = Path(self._folder.name)
-            fit.save_rig(folder / "rig.npz", rig, tuple(bone.rotation_mode for bone in bones))
+            self._keys = folder / "keys.npz"
+            self._child, rig_argument = _hand_over(target, rig, folder)
         except OSError as error:
             raise disk.problem(error, temporary, "The armature could not be handed over") or MotionQueueError(
                 "output_not_writable",
                 f"Blender's folder for temporary files, {temporary}, cannot be written to ({error.strerror or error}). Save your "
                 "work and restart Blender, or choose another one in the preferences (File Paths).",
             ) from error
-        self._keys = folder / "keys.npz"
         self._arguments = {
+            **rig_argument,
             "clip": str(clip),
-            "rig": str(folder / "rig.npz"),
             "target": str(self._keys),
             "fps": rate if options.match_rate else None,
             "tolerance": options.tolerance,
@@ -179,7 +181,7 @@ class Application:
     def _fit(self) -> None:
         """On a thread of its own, without Blender: wait for the child and make arrays of what it computed."""
         try:
-            self._children.run(ChildKind.PYTHON, fit.ENTRY, self._arguments, self._context)
+            self._children.run(*self._child, self._arguments, self._context)
             fitted = fit.load_fitted(self._keys)
             self._frames, self._root = fitted.frames, fitted.root
             self.notes += fitted.notes
@@ -408,6 +410,20 @@ def _first_frame(scene: bpy.types.Scene, options: ApplyOptions, job: Job, rate: 
         return int(min(m.frame for m in wanted))
     made = motion_data(job.result).get("fps") or job.payload.get("clip_fps")
     return curves.original_frame(job.payload, float(made) if made else None, rate)
+
+
+def _hand_over(target: bpy.types.Object, rig: Rig, folder: Path) -> tuple[tuple[ChildKind, str], dict[str, str]]:
+    """Write what a child needs of the armature; which child that is, and its arguments.
+
+    A plain armature goes as arrays. One with controls goes as it is: only a Blender can show what they do.
+    """
+    if kind(rig.names) is RigKind.RIGIFY_CONTROL:
+        path = folder / "rig.blend"
+        bpy.data.libraries.write(str(path), {target})
+        return (ChildKind.BLENDER, fit_controls.ENTRY), {"character": str(path), "armature": target.name}
+    path = folder / "rig.npz"
+    fit.save_rig(path, rig, tuple(target.pose.bones[name].rotation_mode for name in rig.names))
+    return (ChildKind.PYTHON, fit.ENTRY), {"rig": str(path)}
 
 
 def _root_turns(target: bpy.types.Object) -> dict[str, Any]:

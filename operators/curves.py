@@ -106,7 +106,7 @@ def make_curves(
             value, slope = values[:, component], slopes[:, component]
             out.append(
                 Curve(
-                    path=f"{paths[track.bone]}.{track.path}",
+                    path=paths[track.bone] + (track.path if track.path.startswith("[") else f".{track.path}"),
                     component=component,
                     group=track.bone,
                     points=_pairs(frames, value),

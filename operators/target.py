@@ -10,7 +10,6 @@ from collections.abc import Collection
 
 import bpy
 
-from ..motion.rigify import RigKind, kind
 from ..queue.errors import MotionQueueError
 
 _SHOWN = 8  # names in a message
@@ -53,7 +52,7 @@ def find_target(name: str = "") -> bpy.types.Object:
 
 def check_target(target: bpy.types.Object) -> None:
     """Whether a motion can be put onto the armature. MotionQueueError: armature_linked, armature_in_edit_mode, no_bones,
-    rig_has_controls, nla_tweak_mode."""
+    nla_tweak_mode."""
     if not target.is_editable:
         raise MotionQueueError(
             "armature_linked",
@@ -66,12 +65,6 @@ def check_target(target: bpy.types.Object) -> None:
         )
     if not len(target.data.bones):
         raise MotionQueueError("no_bones", f"{target.name} has no bones, so there is nothing to move. Choose a rigged character.")
-    if kind(target.data.bones.keys()) is RigKind.RIGIFY_CONTROL:
-        raise MotionQueueError(
-            "rig_has_controls",
-            f"{target.name} is a rig with controls, and only a job's own file has a motion keyed on them: append the action of "
-            "the job's character.blend (File > Append), and choose it for the rig.",
-        )
     if target.animation_data is not None and target.animation_data.use_tweak_mode:
         raise MotionQueueError(
             "nla_tweak_mode",

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...motion import quat, reduce
+from ...motion import quat
 from ...motion.errors import MotionError
 from ...motion.quat import Array
 from ...motion.retarget import Pose, pose_world
 from ...motion.rig import Rig
 from ...motion.rigify import Controls, controls
 from .. import compat
+from .fit import ROTATION_PATHS, in_mode
 
 if TYPE_CHECKING:
     import bpy
@@ -31,8 +32,27 @@ _RIGID = np.radians(0.5)  # how far what follows may be off
 _OFF = 0.05  # metres a deforming bone may be off its place before it is said
 _CHECKED = 5  # frames
 _POLE = 1.0  # leg lengths that a pole target stands off its knee
+KEYED = "The motion is keyed on the rig's controls, FK and IK alike; limbs are switched to FK."
 # Properties of the rig and their values while it is keyed: limbs by FK, and nothing follows by halves.
 _SWITCHES = {"IK_FK": 1.0, "FK_limb_follow": 0.0, "neck_follow": 1.0, "head_follow": 1.0, "pole_vector": True}
+
+
+@dataclass(frozen=True, slots=True)
+class ControlKeys:
+    """What one control does in each frame, in its own axes."""
+
+    bone: str
+    what: str  # "location" or "rotation"
+    values: Array  # [F, 3] in the armature's unit, or [F, 4]
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A property of the rig that is set while it is keyed."""
+
+    bone: str
+    name: str
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +90,35 @@ def write_controls(
 ) -> tuple[bpy.types.Action, list[str]]:
     """The action that poses the deforming bones as `pose` does, keyed on the controls, FK and IK alike, switched to FK.
 
-    Raises `MotionError("bad_rig")` where the rig was taken apart so far that controls do not move what they are named for.
+    Raises what `solve_controls` raises.
+    """
+    keys, switches = solve_controls(armature, rig, pose, unit)
+    action = compat.write_action(armature, name, _channels(armature, keys, switches, first_frame), first_frame)
+    return action, [KEYED, *_check(armature, rig, pose, unit, first_frame)]
+
+
+def solve_controls(armature: bpy.types.Object, rig: Rig, pose: Pose, unit: float) -> tuple[list[ControlKeys], list[Switch]]:
+    """The keys of the controls and the switches that are set for them, for a pose of the `posable` part of the armature.
+
+    Poses the armature at random meanwhile, and leaves it at rest. Raises `MotionError("bad_rig")` where the rig was taken apart
+    so far that controls do not move what they are named for.
     """
     found = controls(armature.data.bones.keys())
     if found is None:
         raise MotionError("bad_rig", f"The armature {armature.name} is no rig that Rigify generated.")
-    switches = _set_switches(armature, found)
+    switches = _set_switches(armature)
     forward = [control for control in _forward(found) if control in armature.pose.bones]
     deforming = [rig.names[bone] for bone in pose.mapped]
-    to_armature = quat.inverse(_object_turn(armature, rig))
-    turns, places = pose_world(rig, pose)
-    turns, places = quat.mul(to_armature, turns), quat.rotate(to_armature, places) / unit
+    turns, places = _in_armature(armature, rig, pose, unit)
 
     world = _World()
-    keys: list[_Keys] = []
+    keys: list[ControlKeys] = []
     if found.root in deforming:  # the path was to go there
         bone = rig.names.index(found.root)
         rest = quat.from_matrix(np.array(armature.data.bones[found.root].matrix_local.to_3x3(), float))
         head = np.array(armature.data.bones[found.root].head_local, float)
-        keys.append(_Keys(found.root, "rotation", quat.continuous(quat.mul(quat.inverse(rest), turns[:, bone]))))
-        keys.append(_Keys(found.root, "location", quat.rotate(quat.inverse(rest), places[:, bone] - head)))
+        keys.append(ControlKeys(found.root, "rotation", quat.continuous(quat.mul(quat.inverse(rest), turns[:, bone]))))
+        keys.append(ControlKeys(found.root, "location", quat.rotate(quat.inverse(rest), places[:, bone] - head)))
         deforming.remove(found.root)
         world.set(found.root, turns[:, bone], places[:, bone])
     else:
@@ -105,29 +134,27 @@ def write_controls(
             turn = quat.mul(turns[:, bone], between)
             if control == found.torso:
                 place = places[:, bone] + quat.rotate(turns[:, bone], offset)
-                keys.append(_Keys(control, "location", quat.rotate(quat.inverse(base_turn), place - base_place)))
-            keys.append(_Keys(control, "rotation", quat.continuous(quat.mul(quat.inverse(base_turn), turn))))
+                keys.append(ControlKeys(control, "location", quat.rotate(quat.inverse(base_turn), place - base_place)))
+            keys.append(ControlKeys(control, "rotation", quat.continuous(quat.mul(quat.inverse(base_turn), turn))))
         world.set(control, turn, place)
-    keys += _inverse(armature, found, world, forward)
-    action = compat.write_action(armature, name, _channels(armature, keys, switches, first_frame), first_frame)
-    return action, _check(armature, rig, turns, places, unit, deforming, first_frame)
+    return keys + _inverse(armature, found, world, forward), switches
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    bone: str
-    what: str  # "location" or "rotation"
-    values: Array  # [F, 3] in the bone's own axes, or [F, 4]
+def _in_armature(armature: bpy.types.Object, rig: Rig, pose: Pose, unit: float) -> tuple[Array, Array]:
+    """The pose's world rotations [F, B, 4] and heads [F, B, 3] in the armature's own space and unit."""
+    back = quat.inverse(_object_turn(armature, rig))
+    turns, places = pose_world(rig, pose)
+    return quat.mul(back, turns), quat.rotate(back, places) / unit
 
 
-def _set_switches(armature: bpy.types.Object, found: Controls) -> list[tuple[str, str]]:
-    """Set the rig's switches; the bones and names of those there are."""
-    out: list[tuple[str, str]] = []
+def _set_switches(armature: bpy.types.Object) -> list[Switch]:
+    """Set the rig's switches; those there are."""
+    out: list[Switch] = []
     for bone in armature.pose.bones:
         for name, value in _SWITCHES.items():
             if name in bone.keys():  # noqa: SIM118 - a bone is no mapping to the checker of types
                 bone[name] = type(bone[name])(value)
-                out.append((bone.name, name))
+                out.append(Switch(bone.name, name, float(value)))
     armature.update_tag()
     return out
 
@@ -267,10 +294,10 @@ def _in_order(names: Iterable[str], follows: Mapping[str, _Followed], root: str)
     return out
 
 
-def _inverse(armature: bpy.types.Object, found: Controls, world: _World, forward: Sequence[str]) -> list[_Keys]:
+def _inverse(armature: bpy.types.Object, found: Controls, world: _World, forward: Sequence[str]) -> list[ControlKeys]:
     """Keys of the IK controls that put hands and feet where the FK controls have them, so that a limb can be switched."""
     bones = armature.data.bones
-    keys: list[_Keys] = []
+    keys: list[ControlKeys] = []
     targets: dict[str, tuple[Array, Array]] = {}
     for joint, control in found.ik.items():
         twin = found.fk.get(joint)
@@ -293,11 +320,11 @@ def _inverse(armature: bpy.types.Object, found: Controls, world: _World, forward
         world.set(control, turn, place)
         base_turn, base_place = world.following(follows[control])
         if control not in found.poles.values():
-            keys.append(_Keys(control, "rotation", quat.continuous(quat.mul(quat.inverse(base_turn), turn))))
+            keys.append(ControlKeys(control, "rotation", quat.continuous(quat.mul(quat.inverse(base_turn), turn))))
         if not any(joint.endswith("foot") for joint, other in found.ik.items() if other == control):
             # Without local location a bone's location is in the axes of its parent.
             axes = base_turn if bones[control].use_local_location else _parent_axes(armature, control, base_turn)
-            keys.append(_Keys(control, "location", quat.rotate(quat.inverse(axes), place - base_place)))
+            keys.append(ControlKeys(control, "location", quat.rotate(quat.inverse(axes), place - base_place)))
     return keys
 
 
@@ -370,7 +397,7 @@ def _probe_inverse(armature: bpy.types.Object, others: Sequence[str], posed: Seq
 
 
 def _channels(
-    armature: bpy.types.Object, keys: Iterable[_Keys], switches: Iterable[tuple[str, str]], first_frame: int
+    armature: bpy.types.Object, keys: Iterable[ControlKeys], switches: Iterable[Switch], first_frame: int
 ) -> Iterator[compat.Channel]:
     """Each bone keyed in the rotation mode that it has."""
     for key in keys:
@@ -378,41 +405,35 @@ def _channels(
         base = bone.path_from_id()
         path, values = "location", key.values
         if key.what == "rotation":
-            path, values = _in_mode(bone.rotation_mode, key.values)
+            path = ROTATION_PATHS.get(bone.rotation_mode, "rotation_euler")
+            values, _ = in_mode(key.values, bone.rotation_mode)
         for k in range(values.shape[1]):
             yield compat.Channel(f"{base}.{path}", k, key.bone, values[:, k])
-    for name, switch in switches:
-        bone = armature.pose.bones[name]
-        yield compat.Channel(f'{bone.path_from_id()}["{switch}"]', 0, name, np.array([float(bone[switch])]))
+    for switch in switches:
+        path = armature.pose.bones[switch.bone].path_from_id()
+        yield compat.Channel(f'{path}["{switch.name}"]', 0, switch.bone, np.array([switch.value]))
 
 
-def _in_mode(mode: str, rotations: Array) -> tuple[str, Array]:
-    if mode == "QUATERNION":
-        return "rotation_quaternion", rotations
-    if mode == "AXIS_ANGLE":
-        return "rotation_axis_angle", reduce.to_axis_angle(rotations)
-    return "rotation_euler", reduce.to_euler(rotations, mode)
-
-
-def _check(
-    armature: bpy.types.Object, rig: Rig, turns: Array, places: Array, unit: float, deforming: Sequence[str], first_frame: int
-) -> list[str]:
+def _check(armature: bpy.types.Object, rig: Rig, pose: Pose, unit: float, first_frame: int) -> list[str]:
     """Whether the deforming bones are where they should be, looked at in a few frames."""
     import bpy  # noqa: PLC0415
 
+    _, places = _in_armature(armature, rig, pose, unit)
     scene, worst, where = bpy.context.scene, 0.0, ""
     before = scene.frame_current
-    for frame in np.unique(np.linspace(0, len(turns) - 1, _CHECKED).astype(int)):
+    for frame in np.unique(np.linspace(0, len(pose) - 1, _CHECKED).astype(int)):
         scene.frame_set(first_frame + int(frame))
-        for name in deforming:
-            off = unit * float(np.linalg.norm(np.array(armature.pose.bones[name].head) - places[frame, rig.names.index(name)]))
+        for bone in pose.mapped:
+            name = rig.names[bone]
+            off = unit * float(np.linalg.norm(np.array(armature.pose.bones[name].head) - places[frame, bone]))
             if off > worst:
                 worst, where = off, name
     scene.frame_set(before)
-    notes = ["The motion is keyed on the rig's controls, FK and IK alike; limbs are switched to FK."]
-    if worst > _OFF:
-        notes.append(f"The rig's own constraints keep some bones from their places: {where} by {100.0 * worst:.1f} cm.")
-    return notes
+    return (
+        [f"The rig's own constraints keep some bones from their places: {where} by {100.0 * worst:.1f} cm."]
+        if worst > _OFF
+        else []
+    )
 
 
 def _taken_apart(armature: bpy.types.Object, control: str) -> MotionError:

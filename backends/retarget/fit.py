@@ -6,6 +6,7 @@ child. Rig and keys go through files, since both are arrays; whoever asks reads 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Track:
     """One property of a bone with its keys. Frames count from 0, the motion's first."""
 
     bone: str
-    path: str  # of the pose bone: "location", "rotation_quaternion", "rotation_euler" or "rotation_axis_angle"
+    path: str  # of the pose bone: "location", "rotation_…", or '["IK_FK"]' and the like for a property of its own
     keys: Keys
 
 
@@ -119,7 +120,7 @@ def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     context.check()
     context.progress(_MAPPED, "Reducing the curves")
     tracks = make_tracks(rig, pose, modes, float(arguments["tolerance"]))
-    _save(Path(arguments["target"]), tracks, rig.names[next(iter(pose.locations))], pose)
+    save_fitted(Path(arguments["target"]), tracks, root=rig.names[next(iter(pose.locations))], frames=len(pose), notes=pose.notes)
     context.progress(1.0, "Ready")
     return {"frames": len(pose), "keys": sum(len(track.keys) for track in tracks), "mapped": len(pose.mapped)}
 
@@ -129,17 +130,17 @@ def make_tracks(rig: Rig, pose: Pose, modes: list[str], tolerance: float) -> lis
     tracks: list[Track] = []
     for mode in dict.fromkeys(modes[bone] for bone in pose.mapped):
         places = [place for place, bone in enumerate(pose.mapped) if modes[bone] == mode]
-        values, distance = _in_mode(pose.rotations[:, places], mode)
+        values, distance = in_mode(pose.rotations[:, places], mode)
         path = ROTATION_PATHS.get(mode, "rotation_euler")
         for place, keys in zip(places, reduce.reduce(values, tolerance, distance), strict=True):
             tracks.append(Track(bone=rig.names[pose.mapped[place]], path=path, keys=keys))
     for bone, locations in pose.locations.items():
-        keys = reduce.reduce(locations[:, None], tolerance * _REACH, reduce.length_distance)[0]
-        tracks.append(Track(bone=rig.names[bone], path="location", keys=keys))
+        tracks.append(Track(bone=rig.names[bone], path="location", keys=location_keys(locations, tolerance)))
     return tracks
 
 
-def _in_mode(rotations: Array, mode: str) -> tuple[Array, reduce.Distance]:
+def in_mode(rotations: Array, mode: str) -> tuple[Array, reduce.Distance]:
+    """Rotations [F, ..., 4] as a bone's rotation mode has them, and how far two such are apart. `MotionError("bad_rig")`."""
     if mode == "QUATERNION":
         return rotations, reduce.rotation_distance
     if mode == "AXIS_ANGLE":
@@ -149,7 +150,13 @@ def _in_mode(rotations: Array, mode: str) -> tuple[Array, reduce.Distance]:
     return reduce.to_euler(rotations, mode), reduce.euler_distance(mode)
 
 
-def _save(path: Path, tracks: list[Track], root: str, pose: Pose) -> None:
+def location_keys(locations: Array, tolerance: float) -> Keys:
+    """The keys of a path [F, 3] in metres."""
+    return reduce.reduce(locations[:, None], tolerance * _REACH, reduce.length_distance)[0]
+
+
+def save_fitted(path: Path, tracks: Sequence[Track], *, root: str, frames: int, notes: Sequence[str]) -> None:
+    """Write tracks for `load_fitted`."""
     np.savez(
         path,
         bones=np.array([track.bone for track in tracks]),
@@ -160,6 +167,6 @@ def _save(path: Path, tracks: list[Track], root: str, pose: Pose) -> None:
         values=np.concatenate([track.keys.values.ravel() for track in tracks]),
         slopes=np.concatenate([track.keys.slopes.ravel() for track in tracks]),
         root=np.array(root),
-        frames=np.array(len(pose)),
-        notes=np.array(pose.notes, dtype=np.str_),
+        frames=np.array(frames),
+        notes=np.array(list(notes), dtype=np.str_),
     )

@@ -14,6 +14,7 @@ from motion_queue.backends.character import mannequin
 from motion_queue.motion.bvh import read_bvh
 from motion_queue.motion.kinematics import resample
 from motion_queue.motion.retarget import pose_world, retarget
+from motion_queue.motion.rigify import posable
 from motion_queue.queue import Job, MotionQueueError
 
 from .conftest import LIMIT
@@ -402,12 +403,38 @@ def test_a_folder_for_temporary_files_that_vanished_is_named(armature: Any, put:
         aside.rename(folder)
 
 
-def test_a_rig_with_controls_is_refused_before_anything_is_keyed(armature: Any, put: Apply) -> None:
-    data = armature.data
-    bpy.ops.object.mode_set(mode="EDIT")
-    for name in ("torso", "upper_arm_fk.L", "upper_arm_fk.R", *(f"{kind}-{i}" for kind in ("DEF", "ORG") for i in range(12))):
-        bone = data.edit_bones.new(name)
-        bone.tail = (0.0, 0.0, 0.1)
-    bpy.ops.object.mode_set(mode="OBJECT")
-    assert _code(put) == "rig_has_controls"
-    assert armature.animation_data is None or armature.animation_data.action is None
+_GENERATE = """
+from pathlib import Path
+from motion_queue.scripts.bench.retarget_eval import rigs
+bpy.ops.wm.read_factory_settings(use_empty=True)
+rigs.build("rigify", Path({path!r}))
+"""
+
+
+def test_a_rig_with_controls_gets_them_keyed_and_moves_as_the_clip_does(
+    queue: App, put: Apply, walk: Path, in_blender: Callable[[str], str], tmp_path: Path
+) -> None:
+    path = tmp_path / "rig.blend"
+    in_blender(_GENERATE.format(path=str(path)))
+    bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False)
+    target = next(o for o in bpy.data.objects if o.type == "ARMATURE" and "torso" in o.pose.bones)
+    bpy.context.view_layer.objects.active = target
+    target.select_set(True)
+    bpy.context.scene.render.fps = 24
+    constraints = sum(not c.mute for bone in target.pose.bones for c in bone.constraints)
+    rig = posable(read_rig(target)[0])
+    pose = retarget(resample(read_bvh(walk), 24.0), rig)
+    wanted = pose_world(rig, pose)[1]
+
+    done = put(place=Place.ORIGINAL)
+
+    assert done.error is None, done.message
+    keyed = {curve.data_path.split('"')[1] for curve in _curves(target.animation_data.action)}
+    assert {"torso", "thigh_fk.L", "foot_ik.L"} <= keyed
+    assert not [name for name in keyed if name.startswith(("DEF-", "ORG-", "MCH-"))]
+    assert sum(not c.mute for bone in target.pose.bones for c in bone.constraints) == constraints
+    legs = [rig.names.index(f"DEF-{part}.{side}") for part in ("thigh", "shin", "foot") for side in "LR"]
+    for frame in range(0, len(pose), 15):
+        bpy.context.scene.frame_set(1 + frame)
+        heads = np.array([target.matrix_world @ target.pose.bones[rig.names[bone]].head for bone in legs])
+        assert np.abs(heads - wanted[frame, legs]).max() < 0.03, "half a degree over a body is a centimetre or so"

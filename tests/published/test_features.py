@@ -10,6 +10,7 @@ import pytest
 
 from motion_queue.motion import kinematics, quat
 from motion_queue.motion.bvh import read_bvh, write_bvh
+from motion_queue.motion.clip_map import map_motion
 from motion_queue.motion.errors import MotionError
 from motion_queue.motion.features import (
     HUMANML3D_WIDTH,
@@ -24,7 +25,6 @@ from motion_queue.motion.features import (
 )
 from motion_queue.motion.from_features import humanml3d_motion, motion_from_places, snapmogen_motion
 from motion_queue.motion.quat import Array
-from motion_queue.motion.retarget import map_motion
 
 from .bodies import (
     AT,

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from motion_queue.motion import quat
+from motion_queue.motion.clip_map import map_motion
 from motion_queue.motion.kinematics import world
 from motion_queue.motion.legs import find_legs
-from motion_queue.motion.retarget import map_motion
 from motion_queue.motion.skeleton import Motion, Skeleton
 from motion_queue.scripts.make_sample import skeleton
 

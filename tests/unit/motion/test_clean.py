@@ -13,13 +13,14 @@ import pytest
 
 from motion_queue.motion import ik, quat
 from motion_queue.motion.clean import CleanResult, apply_lock, clean, foot_contacts
+from motion_queue.motion.clip_map import map_motion
 from motion_queue.motion.contacts import FootQuality, judge
 from motion_queue.motion.errors import MotionError
 from motion_queue.motion.footholds import LockOptions
 from motion_queue.motion.footlock import lock_feet, locked_rotations
 from motion_queue.motion.kinematics import forward, resample, world
 from motion_queue.motion.legs import find_legs, legs_of_stance
-from motion_queue.motion.retarget import RetargetOptions, map_motion, map_rig, pose_world, retarget
+from motion_queue.motion.retarget import RetargetOptions, map_rig, pose_world, retarget
 from motion_queue.motion.rig import Rig
 from motion_queue.motion.skeleton import Motion, Skeleton
 from motion_queue.motion.smooth import mean_jerk

@@ -14,9 +14,10 @@ import pytest
 
 from motion_queue.motion import quat
 from motion_queue.motion.bvh import read_bvh
+from motion_queue.motion.clip_map import map_motion
 from motion_queue.motion.errors import MotionError
 from motion_queue.motion.humanoid import REQUIRED, JointMap, find_joints
-from motion_queue.motion.retarget import map_motion, map_rig
+from motion_queue.motion.retarget import map_rig
 from motion_queue.motion.rig import Rig
 
 RIGS = ("smpl_rig", "mixamo_rig", "rigify_rig")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -222,7 +223,7 @@ TREE = [
     ],
     ids=["a bone", "a chain", "a hand", "a quadruped", "a tree"],
 )  # fmt: skip
-def test_what_is_no_body_is_refused(chains: list) -> None:
+def test_what_is_no_body_is_refused(chains: list[Any]) -> None:
     rig = bones(*chains)
     with pytest.raises(MotionError) as caught:
         find(rig)

@@ -11,11 +11,11 @@ import pytest
 
 from motion_queue.motion import edit, quat
 from motion_queue.motion.clean import clean, foot_contacts
+from motion_queue.motion.clip_map import map_motion
 from motion_queue.motion.errors import MotionError
 from motion_queue.motion.kinematics import world
 from motion_queue.motion.legs import find_legs
 from motion_queue.motion.loop import find_cut, make_loop, repeat
-from motion_queue.motion.retarget import map_motion
 from motion_queue.motion.skeleton import Motion
 from motion_queue.scripts.make_sample import walk
 

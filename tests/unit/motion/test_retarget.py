@@ -12,13 +12,14 @@ import pytest
 
 from motion_queue.motion import anatomy, quat
 from motion_queue.motion.bvh import read_bvh
+from motion_queue.motion.clip_map import map_motion
 from motion_queue.motion.contacts import contacts
 from motion_queue.motion.errors import MotionError
 from motion_queue.motion.grounding import rest_floor
 from motion_queue.motion.humanoid import JointMap
 from motion_queue.motion.kinematics import world
 from motion_queue.motion.legs import legs_of_stance
-from motion_queue.motion.retarget import Pose, RetargetOptions, map_motion, map_rig, pose_world, retarget
+from motion_queue.motion.retarget import Pose, RetargetOptions, map_rig, pose_world, retarget
 from motion_queue.motion.rig import Rig
 from motion_queue.motion.skeleton import Motion
 from motion_queue.motion.travel import Travel

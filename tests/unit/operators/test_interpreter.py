@@ -76,7 +76,7 @@ def test_a_thread_that_comes_back_from_the_system_does_not_wait_long_for_one_tha
         thread = threading.Thread(target=lambda: [None for _ in iter(over.is_set, True)])
         thread.start()
         found = []
-        for _ in range(15):
+        for _ in range(5):
             began = time.perf_counter()
             time.sleep(0.001)  # long enough for the other thread to have the lock, unlike sleep(0)
             found.append(time.perf_counter() - began)
@@ -84,7 +84,7 @@ def test_a_thread_that_comes_back_from_the_system_does_not_wait_long_for_one_tha
         thread.join()
         return sorted(found)[len(found) // 2]
 
-    sys.setswitchinterval(0.05)
+    sys.setswitchinterval(0.4)  # far longer than a busy machine keeps a thread from its processor
     long = waits()
     interpreter = Interpreter()
     interpreter.open()
