@@ -185,8 +185,8 @@ def _report(asked_for: Asked, data: Mapping[str, Any], *, as_json: bool) -> None
         return
     character = "the mannequin" if asked_for.character is None else asked_for.character.name
     lines = [
-        f"{data['frames']} frames at {data['fps']:g} a second, {data['seconds']:g} s. {data['mapped']} of the {data['bones']} "
-        f"bones of {data['armature']} move. Scale {data['scale']:.4g}.",
+        f"{data['frames']} frames at {data['fps']:g} a second, {data['seconds']:g} s.",
+        f"{data['mapped']} of the {data['bones']} bones of {data['armature']} move; the path is scaled by {data['scale']:.4g}.",
         f"{asked_for.clip.name}: {_how(data['source'])}.",
         f"{character}: {_how(data['target'])}.",
         *data["notes"],

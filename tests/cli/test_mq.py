@@ -52,7 +52,21 @@ def mq(checkout: Path, *arguments: str, set_up: bool = True, **more: str) -> sub
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["run"], ["generate"], ["resume"], ["list"], ["cancel"], ["test"], ["bench"], ["build"], ["models"], ["models", "set"]],
+    [
+        [],
+        ["run"],
+        ["generate"],
+        ["resume"],
+        ["list"],
+        ["cancel"],
+        ["test"],
+        ["bench"],
+        ["build"],
+        ["map"],
+        ["retarget"],
+        ["models"],
+        ["models", "set"],
+    ],
 )
 def test_manual_pages_need_no_set_up(checkout: Path, command: list[str]) -> None:
     done = mq(checkout, *command, "--help", set_up=False)
