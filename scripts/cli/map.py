@@ -20,7 +20,7 @@ from ...motion.errors import MotionError
 from ...motion.humanoid import FINGERS, JointMap, find_joints
 from ...motion.joint_maps import StoredMap
 from ...motion.rigify import RigKind, kind
-from . import exit_codes
+from . import exit_codes, map_file
 from .display import fit, pad
 from .exit_codes import InputError
 from .terminal import Terminal
@@ -46,7 +46,7 @@ class _Read:
 def show_map(args: Namespace) -> int:
     """Run the command; its exit code."""
     try:
-        wanted = _stored(args.map) if args.map else None
+        wanted = map_file.read(args.map) if args.map else None
         read = _clip(args.file, wanted) if args.file.suffix.lower() == _CLIP else _character(args, wanted)
     except MotionError as error:
         raise InputError(error.code, error.message, details=error.details) from error
@@ -60,14 +60,6 @@ def show_map(args: Namespace) -> int:
     if args.out:
         print(f"\nWritten to {args.out}.")
     return exit_codes.OK
-
-
-def _stored(path: Path) -> StoredMap:
-    try:
-        with path.open("rb") as file:
-            return joint_maps.from_json(file.read(joint_maps.MAX_BYTES + 1))
-    except OSError as error:
-        raise InputError("joint_map_unreadable", f"Cannot read the joint map {path}: {error.strerror or error}.") from error
 
 
 def _clip(path: Path, wanted: StoredMap | None) -> _Read:

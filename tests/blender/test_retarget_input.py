@@ -404,7 +404,7 @@ def test_a_map_that_names_bones_that_are_not_there_is_refused(pool: ChildPool, c
 @pytest.mark.parametrize("kind", ["blend", "fbx", "bvh"])
 def test_a_folder_that_is_not_there_is_said(pool: ChildPool, clip: Path, tmp_path: Path, kind: str) -> None:
     with pytest.raises(MotionQueueError) as caught:
-        _retarget(pool, clip, **{kind: str(tmp_path / "none" / f"out.{kind}")})
+        _retarget(pool, clip, None, **{kind: str(tmp_path / "none" / f"out.{kind}")})
     assert caught.value.code in ("export_failed", "output_not_writable"), caught.value
 
 
