@@ -224,10 +224,8 @@ def _isolate(armature: bpy.types.Object) -> bpy.types.Object:
         bpy.context.window.scene = scene
     for other in [s for s in bpy.data.scenes if s != scene]:
         bpy.data.scenes.remove(other)
-    for target in [o for o in bpy.data.objects if o not in keep and o not in shapes]:
-        bpy.data.objects.remove(target)
-    for collection in list(bpy.data.collections):
-        bpy.data.collections.remove(collection)
+    # In one go, which for the hundreds of shapes of a control rig takes a fraction of the time.
+    bpy.data.batch_remove([*(o for o in bpy.data.objects if o not in keep and o not in shapes), *bpy.data.collections])
     place = list(scene.collection.objects).index(armature)
     _own_everything()
     armature = scene.collection.objects[place]

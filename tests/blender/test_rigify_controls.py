@@ -11,10 +11,15 @@ import pytest
 
 InBlender = Callable[[str], str]
 
+_GENERATE = """
+from pathlib import Path
+from motion_queue.scripts.bench.retarget_eval import rigs
+bpy.ops.wm.read_factory_settings(use_empty=True)
+rigs.build("rigify", Path({path!r}))
+"""
 _PUT_ON = """
 import json
 import numpy as np
-from pathlib import Path
 from motion_queue.backends import compat
 from motion_queue.backends.retarget import load
 from motion_queue.backends.retarget.rig import read_rig
@@ -22,13 +27,9 @@ from motion_queue.backends.retarget.write import write_pose
 from motion_queue.motion.retarget import RetargetOptions, pose_world, retarget
 from motion_queue.motion.rigify import posable
 from motion_queue.motion.travel import Travel
-from motion_queue.scripts.bench.retarget_eval import rigs
 from motion_queue.scripts.make_sample import walk
 
-path = Path({path!r})
-bpy.ops.wm.read_factory_settings(use_empty=True)
-rigs.build("rigify", path)
-armature = load.load_character(str(path), "")
+armature = load.load_character({path!r}, "")
 before = sum(not c.mute for bone in armature.pose.bones for c in bone.constraints)
 whole, unit = read_rig(armature)
 rig = posable(whole)
@@ -60,12 +61,14 @@ print(json.dumps({{
 
 @pytest.fixture(scope="module")
 def put_on(in_blender: InBlender, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    folder = tmp_path_factory.mktemp("rigify")
+    # Made in a process of its own, as the rigs that children get are.
+    path = str(tmp_path_factory.mktemp("rigify") / "rig.blend")
+    in_blender(_GENERATE.format(path=path))
     done: dict[str, Any] = {}
 
     def run(travel: str) -> Any:
         if travel not in done:
-            printed = in_blender(_PUT_ON.format(path=str(folder / "rig.blend"), travel=travel))
+            printed = in_blender(_PUT_ON.format(path=path, travel=travel))
             done[travel] = json.loads(printed.splitlines()[-1])
         return done[travel]
 

