@@ -93,7 +93,7 @@ def lean(trunk: Array, points: Array, joints: Joints) -> float:
 def rest_frames(joints: JointMap, parents: Ints, points: Array, tips: Array, up: Array | None = None) -> Frames:
     """Frames of a skeleton that stands, from joint positions [J, 3] and tips [J, 3] (nan: unknown)."""
     ankles = 0.5 * (points[joints["l_ankle"]] + points[joints["r_ankle"]])
-    up = _nearest_axis(points[joints["head"]] - ankles) if up is None else up
+    up = nearest_axis(points[joints["head"]] - ankles) if up is None else up
     across = points[joints["l_hip"]] - points[joints["r_hip"]] + points[joints["l_shoulder"]] - points[joints["r_shoulder"]]
     body = _upright(across, up)
     out: dict[str, Array] = dict.fromkeys(("pelvis", "head", "l_collar", "r_collar"), body)
@@ -270,7 +270,8 @@ def _between_knots(frames: list[Array], places: list[float], at: float) -> Array
     return frames[-1]
 
 
-def _nearest_axis(v: Array) -> Array:
+def nearest_axis(v: Array) -> Array:
+    """The unit vector [3] along an axis, forwards or backwards, that is nearest to a direction [3]."""
     out = np.zeros(3)
     axis = int(np.argmax(np.abs(v)))
     out[axis] = 1.0 if v[axis] >= 0 else -1.0
@@ -287,10 +288,10 @@ def up_axis(positions: Array, joints: JointMap, stance: Array | None) -> Array |
     ankles = 0.5 * (positions[:, joints["l_ankle"]] + positions[:, joints["r_ankle"]])
     hips = 0.5 * (positions[:, joints["l_hip"]] + positions[:, joints["r_hip"]])
     mean = normalize(positions[:, joints["head"]] - ankles).mean(axis=0)
-    shown = _nearest_axis(mean) if float(np.abs(mean).max()) > 0.7 else None
+    shown = nearest_axis(mean) if float(np.abs(mean).max()) > 0.7 else None
     if stance is None:
         return shown
-    rest = _nearest_axis(stance[joints["head"]] - 0.5 * (stance[joints["l_ankle"]] + stance[joints["r_ankle"]]))
+    rest = nearest_axis(stance[joints["head"]] - 0.5 * (stance[joints["l_ankle"]] + stance[joints["r_ankle"]]))
     if shown is None or np.dot(shown, rest) > 0.5:
         return rest
     leg = leg_length(positions[0], joints)

@@ -75,7 +75,7 @@ def retarget(
     target_map = target_map or map_rig(rig)
 
     body = headed(anatomy.Performance.of(source, source_map), options)
-    rig = _without_stubs(rig, target_map)
+    rig = _without_stubs(_upright(rig, target_map), target_map)
     goal = anatomy.rest_frames(target_map, rig.parents, rig.heads, rig.tails, up=np.array([0.0, 0.0, 1.0]))
     turned = _bone_frames(body, target_map, goal, rig)
     turned |= _twists(target_map, rig, turned)
@@ -153,6 +153,22 @@ def _bone_frames(body: anatomy.Performance, target_map: JointMap, goal: Frames, 
         if any(name.startswith(side) for name in target_map.fingers) and f"{side}_wrist" in target_map.joints:
             wanted |= _fingers(body, target_map, rig, side, wanted)
     return wanted
+
+
+def _upright(rig: Rig, target_map: JointMap) -> Rig:
+    """The rig standing: of one that lies, since its object was turned over, the motion lies as it does."""
+    ankles = 0.5 * (rig.heads[target_map["l_ankle"]] + rig.heads[target_map["r_ankle"]])
+    stands = anatomy.nearest_axis(rig.heads[target_map["head"]] - ankles)
+    if stands[2] > 0.0:
+        return rig
+    turn = quat.between(stands, np.array([0.0, 0.0, 1.0]))
+    return replace(
+        rig,
+        heads=quat.rotate(turn, rig.heads),
+        tails=quat.rotate(turn, rig.tails),
+        rest=quat.to_matrix(turn) @ rig.rest,
+        ground=quat.rotate(turn, rig.ground),
+    )
 
 
 def _without_stubs(rig: Rig, target_map: JointMap) -> Rig:

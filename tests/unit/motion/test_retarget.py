@@ -263,6 +263,23 @@ def test_start_and_heading_are_as_asked(rig: Rig) -> None:
     assert way[0] > 10.0 * abs(way[1])  # from -Y a quarter turn to +X
 
 
+@pytest.mark.parametrize("axis", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+@pytest.mark.parametrize("angle", [0.5 * np.pi, np.pi])
+def test_a_rig_that_was_turned_over_moves_as_one_that_stands(rig: Rig, axis: list[float], angle: float) -> None:
+    turn = quat.from_axis_angle(np.array(axis), angle)
+    over = replace(
+        rig,
+        heads=quat.rotate(turn, rig.heads),
+        tails=quat.rotate(turn, rig.tails),
+        rest=quat.to_matrix(turn) @ rig.rest,
+    )
+    wanted, pose = retarget(walk(), rig), retarget(walk(), over)
+    assert pose.mapped == wanted.mapped
+    # Distances within the body: it may look another way.
+    spread = [np.linalg.norm(p - p[:, :1], axis=-1) for p in (pose_world(over, pose)[1], pose_world(rig, wanted)[1])]
+    assert np.abs(spread[0] - spread[1]).max() < 0.02
+
+
 def test_bones_with_hardly_a_length_turn_as_their_limbs_do(rig: Rig) -> None:
     stubs = replace(rig, tails=rig.heads + np.array([0.0, 0.0, 1e-5]))
     joints = map_rig(rig)
