@@ -173,6 +173,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(walk: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("retarget", walk, "--out", str(tmp_path / "walk.fbx"), "--json"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - in the background it is ignored
     )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:
