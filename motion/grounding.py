@@ -152,9 +152,9 @@ def _on_root(
     place[:, _UP] += rig.heads[root, _UP]
     rotations = rotations.copy()
     was = _heads(rig, rest, rotations)[:, joints["pelvis"]] + shift
-    for bone in _above(rig, joints["pelvis"]):
-        # Bones between root and pelvis go along with the root.
-        rotations[:, bone] = quat.mul(turn, rest[bone]) if bone == root or bone in _below(rig, root) else rotations[:, bone]
+    above = _above(rig, joints["pelvis"])
+    for bone in above[above.index(root) :]:  # those between root and pelvis go along with the root
+        rotations[:, bone] = quat.mul(turn, rest[bone])
     moved = place - rig.heads[root]
     now = _heads(rig, rest, rotations, {root: moved})[:, joints["pelvis"]]
     return Placed(rotations=rotations, moves={joints["pelvis"]: was - now, root: moved})

@@ -26,6 +26,11 @@ from .rig import Rig
 from .skeleton import Motion
 from .travel import Travel
 
+_OPTIONAL = {"neck": "neck", "l_collar": "shoulder bones", "l_wrist": "hands", "l_foot": "toes"}
+_LEAST_BONE = 0.01  # of the leg's length: a shorter bone does not say where it points
+_LEAN_ROUNDS = 3
+_BELOW = {"shoulder": "elbow", "elbow": "wrist", "hip": "knee", "knee": "ankle"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetargetOptions(GroundOptions):
@@ -240,12 +245,6 @@ def _twists(target_map: JointMap, rig: Rig, turned: dict[int, Array]) -> dict[in
             else:
                 out[bone] = twist.upper(turned[limb], above, axis, at)
     return out
-
-
-_OPTIONAL = {"neck": "neck", "l_collar": "shoulder bones", "l_wrist": "hands", "l_foot": "toes"}
-_LEAST_BONE = 0.01  # of the leg's length: a shorter bone does not say where it points
-_LEAN_ROUNDS = 3
-_BELOW = {"shoulder": "elbow", "elbow": "wrist", "hip": "knee", "knee": "ankle"}
 
 
 def _ancestors(rig: Rig, bone: int) -> Iterator[int]:

@@ -194,18 +194,12 @@ def _probe(
     Pointing is what counts: the first half of a limb leaves a part of the control's twist to the second.
     """
     bones = armature.pose.bones
-    rest = {name: np.array(armature.data.bones[name].matrix_local, float) for name in posed}
-    above = {name: bones[name].parent for name in posed}
     seen: dict[str, list[Array]] = {}
     for _ in _random_poses(armature, [*posed, root]):
         seen.setdefault(root, []).append(np.array(bones[root].matrix, float))
         for name in posed:
             seen.setdefault(name, []).append(np.array(bones[name].matrix, float))
-            parent = above[name]
-            unposed = rest[name]
-            if parent is not None:
-                unposed = np.array(parent.matrix @ parent.bone.matrix_local.inverted(), float) @ rest[name]
-            seen.setdefault("^" + name, []).append(unposed)
+            seen.setdefault("^" + name, []).append(_unposed(bones[name]))
         for name in deforming:
             seen.setdefault("=" + name, []).append(np.array(bones[name].matrix, float))
     matrices = {name: np.stack(values) for name, values in seen.items()}
@@ -225,6 +219,14 @@ def _probe(
     if not drives:
         raise _taken_apart(armature, posed[0])
     return follows, drives | {posed[0]: pelvis}
+
+
+def _unposed(bone: bpy.types.PoseBone) -> Array:
+    """Where a bone would be [4, 4] without keys of its own, in the armature's space."""
+    rest = np.array(bone.bone.matrix_local, float)
+    if bone.parent is None:
+        return rest
+    return np.asarray(np.array(bone.parent.matrix @ bone.parent.bone.matrix_local.inverted(), float) @ rest)
 
 
 def _random_poses(armature: bpy.types.Object, posed: Sequence[str]) -> Iterator[int]:
@@ -303,9 +305,7 @@ def _inverse(armature: bpy.types.Object, found: Controls, world: _World, forward
         twin = found.fk.get(joint)
         if twin is None or twin not in world or control not in bones:
             continue
-        turn, place = world.get(twin)
-        between = np.array(bones[twin].matrix_local.inverted() @ bones[control].matrix_local, float)
-        targets[control] = (quat.mul(turn, quat.from_matrix(between[:3, :3])), place + quat.rotate(turn, between[:3, 3]))
+        targets[control] = world.following(_Followed(twin, *_at_rest(armature, twin, control)))
     for joint, control in found.poles.items():
         limb = _limb(found, joint)
         if control in bones and all(part in world for part in limb):
@@ -378,10 +378,7 @@ def _probe_inverse(armature: bpy.types.Object, others: Sequence[str], posed: Seq
                 moved.setdefault(name, []).append(np.array(bones[name].matrix, float))
             for name in posed:
                 bone = bones[name]
-                unposed = np.array(bone.bone.matrix_local, float)
-                if bone.parent is not None:
-                    unposed = np.array(bone.parent.matrix @ bone.parent.bone.matrix_local.inverted(), float) @ unposed
-                seen.setdefault(name, []).append(unposed)
+                seen.setdefault(name, []).append(_unposed(bone))
                 moved.setdefault(name, []).append(np.array(bone.matrix, float))
     finally:
         for bone in switched:

@@ -56,6 +56,19 @@ def in_blender() -> InBlender:
 
 
 @pytest.fixture(scope="session")
+def control_rig(in_blender: InBlender, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a rig that Rigify generated, made in a process of its own as the rigs that children get are."""
+    path = tmp_path_factory.mktemp("rigify") / "rig.blend"
+    in_blender(f"""
+from pathlib import Path
+from motion_queue.scripts.bench.retarget_eval import rigs
+bpy.ops.wm.read_factory_settings(use_empty=True)
+rigs.build("rigify", Path({str(path)!r}))
+""")
+    return path
+
+
+@pytest.fixture(scope="session")
 def walk(checkout: Path) -> Path:
     """The project's own sample clip."""
     return checkout / "examples" / "walk.bvh"

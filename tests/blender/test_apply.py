@@ -403,20 +403,10 @@ def test_a_folder_for_temporary_files_that_vanished_is_named(armature: Any, put:
         aside.rename(folder)
 
 
-_GENERATE = """
-from pathlib import Path
-from motion_queue.scripts.bench.retarget_eval import rigs
-bpy.ops.wm.read_factory_settings(use_empty=True)
-rigs.build("rigify", Path({path!r}))
-"""
-
-
 def test_a_rig_with_controls_gets_them_keyed_and_moves_as_the_clip_does(
-    queue: App, put: Apply, walk: Path, in_blender: Callable[[str], str], tmp_path: Path
+    queue: App, put: Apply, walk: Path, control_rig: Path
 ) -> None:
-    path = tmp_path / "rig.blend"
-    in_blender(_GENERATE.format(path=str(path)))
-    bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False)
+    bpy.ops.wm.open_mainfile(filepath=str(control_rig), load_ui=False)
     target = next(o for o in bpy.data.objects if o.type == "ARMATURE" and "torso" in o.pose.bones)
     bpy.context.view_layer.objects.active = target
     target.select_set(True)

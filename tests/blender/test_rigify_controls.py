@@ -5,18 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 InBlender = Callable[[str], str]
 
-_GENERATE = """
-from pathlib import Path
-from motion_queue.scripts.bench.retarget_eval import rigs
-bpy.ops.wm.read_factory_settings(use_empty=True)
-rigs.build("rigify", Path({path!r}))
-"""
 _PUT_ON = """
 import json
 import numpy as np
@@ -60,15 +55,12 @@ print(json.dumps({{
 
 
 @pytest.fixture(scope="module")
-def put_on(in_blender: InBlender, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    # Made in a process of its own, as the rigs that children get are.
-    path = str(tmp_path_factory.mktemp("rigify") / "rig.blend")
-    in_blender(_GENERATE.format(path=path))
+def put_on(in_blender: InBlender, control_rig: Path) -> Callable[[str], Any]:
     done: dict[str, Any] = {}
 
     def run(travel: str) -> Any:
         if travel not in done:
-            printed = in_blender(_PUT_ON.format(path=path, travel=travel))
+            printed = in_blender(_PUT_ON.format(path=str(control_rig), travel=travel))
             done[travel] = json.loads(printed.splitlines()[-1])
         return done[travel]
 
