@@ -65,11 +65,14 @@ def hysteresis(enter: Mask, stay: Mask) -> Mask:
     return from_runs(spans[seen[spans[:, 1]] > seen[spans[:, 0]]], len(stay))
 
 
-def close_gaps(mask: Mask, frames: int) -> Mask:
-    """The mask [F] with every gap of at most `frames` frames between two true ones filled."""
+def close_gaps(mask: Mask, frames: int, point: Array | None = None, step: float = np.inf) -> Mask:
+    """The mask [F] with every gap of at most `frames` frames between two true ones filled, unless `point` [F, 3] is further than
+    `step` away after it."""
     gaps = runs(~mask)
-    inner = (gaps[:, 0] > 0) & (gaps[:, 1] < len(mask)) & (gaps[:, 1] - gaps[:, 0] <= frames)
-    return mask | from_runs(gaps[inner], len(mask))
+    gaps = gaps[(gaps[:, 0] > 0) & (gaps[:, 1] < len(mask)) & (gaps[:, 1] - gaps[:, 0] <= frames)]
+    if point is not None:
+        gaps = gaps[np.linalg.norm(point[gaps[:, 1]] - point[gaps[:, 0] - 1], axis=-1) <= step]
+    return mask | from_runs(gaps, len(mask))
 
 
 def drop_short(mask: Mask, frames: int) -> Mask:
@@ -92,6 +95,7 @@ class ContactOptions:
     facing: float = 0.2  # cosine between the normal of a sole and up, below which no ball is believed to stand
     shortest: float = 0.1
     gap: float = 0.07
+    step: float = 0.04  # a point that is further away after a gap than this stood, left, and stands again
 
 
 def find_contacts(
@@ -121,10 +125,9 @@ def find_contacts(
     enter = ((height < options.low) | told) & (speed < options.slow) & possible
     stay = low & (speed < options.fast) & (move[..., up] < options.rise)
     shortest, gap = max(2, round(options.shortest / frame_time)), round(options.gap / frame_time)
-    found = [
-        drop_short(close_gaps(hysteresis(enter[:, p], stay[:, p]), gap) & low[:, p], shortest) for p in range(points.shape[1])
-    ]
-    return np.stack(found, axis=1)
+    step = options.step * metre
+    stands = (close_gaps(hysteresis(enter[:, p], stay[:, p]), gap, points[:, p], step) for p in range(points.shape[1]))
+    return np.stack([drop_short(mask & low[:, p], shortest) for p, mask in enumerate(stands)], axis=1)
 
 
 # The judge

@@ -199,20 +199,24 @@ def _roll(
     up: int,
     options: LockOptions,
 ) -> Array:
-    """Turns [F, 2, 4] of feet that stand on their balls alone, about these, so that the ankles are at their own `heights` [F, 2]
-    above the floor: a foot longer or shorter than the one that was captured would bend or stretch the leg instead. One that
-    swings is turned up where it would go through the floor."""
+    """Turns [F, 2, 4] of feet that stand on their balls or their heels alone, about these, so that the ankles are at their own
+    `heights` [F, 2] above the floor: a foot longer or shorter than the one that was captured would bend or stretch the leg
+    instead. One that swings is turned up where it would go through the floor."""
     sole = quat.rotate(ankle_r, legs.flat_ball - legs.heel)
     axis = _hinge(legs, ankle_r)
-    to_ankle = -quat.rotate(ankle_r, legs.hinge)
-    angle = _angle_to_height(to_ankle, axis, heights - legs.rise, up=up)
     flat = -np.arcsin(np.clip(quat.normalize(sole)[..., up], -1.0, 1.0))  # no further than the whole sole on the floor
-    angle = np.minimum(np.clip(angle, -options.roll, options.roll), np.maximum(flat, 0.0))
-    alone = contacts[..., BALL] & ~contacts[..., HEEL]
-    angle = ease(angle[..., None], _weight(alone, _TOE_HOLD), frame_time, seconds=options.turn_blend)[..., 0]
-    swings = ~contacts.any(axis=-1)
-    dips = np.where(swings, _dip(legs, rotations, ankle_r, axis, heights, up=up, options=options), 0.0)
-    return quat.from_axis_angle(axis, angle + envelope(dips, frame_time, seconds=0.05))
+    level = quat.mul(quat.from_axis_angle(axis, flat), ankle_r)
+    over_ball, over_heel = (
+        flat + _angle_to_height(-quat.rotate(level, point), axis, heights - rise, up=up)
+        for point, rise in ((legs.hinge, legs.rise), (legs.heel, 0.0))
+    )
+    over_ball = np.clip(np.minimum(over_ball, np.maximum(flat, 0.0)), -options.roll, options.roll)
+    over_heel = np.clip(over_heel, np.maximum(np.minimum(flat, 0.0), -options.roll), 0.0)
+    dips = np.where(contacts.any(axis=-1), 0.0, _dip(legs, rotations, ankle_r, axis, heights, up=up, options=options))
+    angle = np.where(dips > 0.0, dips, np.where(contacts[..., BALL], over_ball, over_heel))
+    asked = (contacts[..., BALL] ^ contacts[..., HEEL]) | (dips > 0.0)
+    angle = ease(angle[..., None], _weight(asked, _TOE_HOLD), frame_time, seconds=options.turn_blend)[..., 0]
+    return quat.from_axis_angle(axis, angle)
 
 
 def _dip(legs: Legs, rotations: Array, ankle_r: Array, axis: Array, heights: Array, *, up: int, options: LockOptions) -> Array:
@@ -225,7 +229,7 @@ def _dip(legs: Legs, rotations: Array, ankle_r: Array, axis: Array, heights: Arr
         tip = quat.rotate(ankle_r, legs.tip)
     ends = np.stack([hinge, tip], axis=-2)
     least = np.stack([legs.rise - heights, -heights], axis=-1)
-    angle = _angle_to_height(ends, axis[..., None, :], least, up=up)
+    angle = _angle_to_height(ends, axis[..., None, :], least, up=up, backwards=False)
     return np.asarray(np.clip(np.where(ends[..., up] < least, angle, 0.0).max(axis=-1), 0.0, options.roll))
 
 
@@ -247,13 +251,15 @@ def _hinge(legs: Legs, ankle_r: Array) -> Array:
     return quat.rotate(ankle_r, quat.normalize(np.cross(legs.flat_ball - legs.heel, legs.upward)))
 
 
-def _angle_to_height(v: Array, axis: Array, height: Array, *, up: int) -> Array:
+def _angle_to_height(v: Array, axis: Array, height: Array, *, up: int, backwards: bool = True) -> Array:
     """By how much [...] vectors [..., 3] must turn about axes, at least, so that their ends are at `height` [...]; as near as
-    their length allows."""
+    their length allows. Not `backwards`: by a positive angle, for vectors whose ends are below."""
     stays = np.sum(v * axis, axis=-1) * axis[..., up]
     a, b = v[..., up] - stays, np.cross(axis, v)[..., up]
     reach, phase = np.hypot(a, b), np.arctan2(b, a)
     spread = np.arccos(np.clip((height - stays) / np.maximum(reach, 1e-9), -1.0, 1.0))
+    if not backwards:
+        return np.asarray((phase - spread) % (2.0 * np.pi))
     angles = np.stack([phase + spread, phase - spread], axis=-1)
     angles = (angles + np.pi) % (2.0 * np.pi) - np.pi
     nearest = np.argmin(np.abs(angles), axis=-1)

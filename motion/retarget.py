@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import anatomy, hands, quat, twist
+from . import anatomy, hands, hips, quat, twist
 from .anatomy import Frames
 from .clip_map import map_motion
 from .errors import MotionError
@@ -82,7 +82,11 @@ def retarget(
     body = headed(anatomy.Performance.of(source, source_map), options)
     rig = _without_stubs(_upright(rig, target_map), target_map)
     goal = anatomy.rest_frames(target_map, rig.parents, rig.heads, rig.tails, up=np.array([0.0, 0.0, 1.0]))
-    turned = _bone_frames(body, target_map, goal, rig)
+    pelvis = body.frame("pelvis")
+    if options.floor and options.foot_lock:
+        wider = hips.width(rig.heads, target_map) / hips.width(body.stance, body.joints)
+        pelvis = hips.steadied(pelvis, body.frame_time, wider)
+    turned = _bone_frames(body, target_map, goal, rig, pelvis)
     turned |= _twists(target_map, rig, turned)
 
     # Only the bones that move, and those above them: a character may have hundreds. Toes bend over the floor in any case.
@@ -130,16 +134,15 @@ def pose_world(rig: Rig, pose: Pose) -> tuple[Array, Array]:
     return forward(rig.parents, local_r, local_p)
 
 
-def _bone_frames(body: anatomy.Performance, target_map: JointMap, goal: Frames, rig: Rig) -> dict[int, Array]:
-    """Bone → how far it turns in the world from its rest pose, [F, 4]."""
+def _bone_frames(body: anatomy.Performance, target_map: JointMap, goal: Frames, rig: Rig, pelvis: Array) -> dict[int, Array]:
+    """Bone → how far it turns in the world from its rest pose, [F, 4], when the pelvis has the frames [F, 4]."""
     wanted: dict[int, Array] = {}
 
     def put(bone: int, frame: Array, name: str) -> None:
         wanted[bone] = quat.mul(frame, quat.inverse(goal[name]))
 
-    pelvis, head = body.frame("pelvis"), body.frame("head")
     put(target_map["pelvis"], pelvis, "pelvis")
-    put(target_map["head"], head, "head")
+    put(target_map["head"], body.frame("head"), "head")
 
     for bone, at in zip(target_map.spine, _places(rig, target_map, target_map.spine), strict=True):
         put(bone, body.spine(float(at)), "pelvis")

@@ -35,6 +35,13 @@ def test_short_gaps_are_closed_and_short_touches_dropped_but_not_at_the_ends_of_
     np.testing.assert_array_equal(contacts.drop_short(bits("#..##.####"), 3), bits("#.....####"))
 
 
+def test_a_gap_after_which_the_point_is_elsewhere_stays() -> None:
+    mask, along = bits("##.###..##"), np.array([0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.1])
+    point = np.stack([along, np.zeros(10), np.zeros(10)], axis=-1)
+    np.testing.assert_array_equal(contacts.close_gaps(mask, 2, point, 0.2), bits("##.#######"))
+    np.testing.assert_array_equal(contacts.close_gaps(mask, 2, point), bits("##########"))
+
+
 def foot(height: np.ndarray, along: np.ndarray) -> np.ndarray:
     """One point [F, 1, 3] from heights and places in metres, Y up."""
     return np.stack([np.zeros_like(height), height, along], axis=-1)[:, None]
@@ -60,6 +67,12 @@ def test_a_low_flight_a_fast_pass_and_a_raised_foot_are_no_contacts() -> None:
     assert not found(foot(np.full(60, 0.3), 0.0 * t)).any()
     hop = np.maximum(0.0, 0.06 * np.sin(np.pi * (t - 0.8) / 0.3) * ((t > 0.8) & (t < 1.1)))
     assert not found(foot(hop, 0.0 * t))[27:31].any()
+
+
+def test_a_foot_that_twitches_to_another_place_stands_twice() -> None:
+    place = np.where(np.arange(40) < 20, 0.0, 0.07)
+    assert not found(foot(np.zeros(40), place))[18:22].all()
+    assert found(foot(np.zeros(40), 0.2 * place)).all()
 
 
 def test_who_made_the_motion_is_believed_where_a_point_hovers_but_not_where_it_swings() -> None:

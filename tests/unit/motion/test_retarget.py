@@ -153,6 +153,44 @@ def test_no_sole_sinks_into_the_floor(rig: Rig, pack: Callable[[str], Path]) -> 
     assert deepest(True) < 0.01
 
 
+def with_big_shoes(rig: Rig) -> Rig:
+    """The rig with hips three times as wide and feet twice as long as they were, as figures for games have them."""
+    joints, heads, tails, ground = map_rig(rig), rig.heads.copy(), rig.tails.copy(), rig.ground.copy()
+    half = 0.5 * (heads[joints["l_hip"]] - heads[joints["r_hip"]])
+    for side, sign in (("l", 1.0), ("r", -1.0)):
+        ankle = heads[joints[f"{side}_ankle"]].copy()
+        for points, bones in ((heads, range(len(heads))), (tails, range(len(tails))), (ground, rig.ground_bones)):
+            for i, bone in enumerate(bones):
+                if is_below(rig, bone, joints[f"{side}_ankle"]):
+                    points[i, 1] += points[i, 1] - ankle[1]
+                if is_below(rig, bone, joints[f"{side}_hip"]):
+                    points[i] += 2.0 * sign * half
+    return replace(rig, heads=heads, tails=tails, ground=ground)
+
+
+def is_below(rig: Rig, bone: int, top: int) -> bool:
+    while bone not in (top, -1):
+        bone = int(rig.parents[bone])
+    return bone == top
+
+
+@pytest.mark.parametrize("clip", ["bvh/cmu_a_walkx_18.bvh", "raw/cc_base_60fps_007_08.bvh"])
+def test_big_shoes_and_wide_hips_do_not_bend_the_legs(clip: str, mixamo_rig: Rig, pack: Callable[[str], Path]) -> None:
+    source, big = read_bvh(pack(clip)), with_big_shoes(mixamo_rig)
+    pose = retarget(source, big)
+    legs = np.abs(limb_errors(source, big, pose, map_motion(source))[:, [2, 3, 6, 7]])
+    assert legs.mean() < 5.0
+    assert np.percentile(legs, 95) < 14.0
+    turned, own = leg_steps(pose_world(big, pose)[0], map_rig(big)), leg_steps(world(source)[0], map_motion(source))
+    assert (turned - own).max() < 15.0
+
+
+def leg_steps(rotations: np.ndarray, joints: JointMap) -> np.ndarray:
+    """By how many degrees thighs and shins turn [F - 1, 4] from frame to frame."""
+    bones = [joints[name] for name in ("l_hip", "r_hip", "l_knee", "r_knee")]
+    return np.degrees(quat.angle(rotations[1:, bones], rotations[:-1, bones]))
+
+
 def test_heading_and_path_are_kept(rig: Rig) -> None:
     source = walk()
     pose = retarget(source, rig)
