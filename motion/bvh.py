@@ -15,6 +15,7 @@ import numpy as np
 
 from . import _numbers, quat
 from .errors import MotionError
+from .kinematics import by_joint
 from .quat import Array
 from .skeleton import Ints, Motion, Skeleton
 
@@ -391,8 +392,7 @@ def _mend(values: Array, data: bytes, body: int) -> tuple[Array, list[str]]:
 def _compose(skeleton: Skeleton, values: Array) -> tuple[Array, Array]:
     """Channel values [F, C] to local rotations and positions; joints with the same channels together."""
     frames, joints = len(values), len(skeleton)
-    rotations = np.empty((frames, joints, 4))
-    positions = np.empty((frames, joints, 3))
+    rotations, positions = by_joint(frames, joints, 4), by_joint(frames, joints, 3)
     positions[:] = skeleton.offsets
     for channels, members, columns in _groups(skeleton):
         turns = [i for i, c in enumerate(channels) if c.islower()]

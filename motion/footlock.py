@@ -50,7 +50,7 @@ def locked_rotations(lock: FootLock, legs: Legs, parents: Ints, rotations: Array
         for place, joint in enumerate((legs.hip[side], legs.knee[side], legs.ankle[side], legs.toe[side]))
         if joint >= 0
     }
-    out = rotations.copy()
+    out = rotations.copy(order="K")
     for joint, parent in enumerate(parents):
         turn = turns.get(joint, turns.get(int(parent)))
         if turn is not None:

@@ -19,6 +19,7 @@ from .contacts import ContactOptions, Mask, velocity
 from .errors import MotionError
 from .footholds import LockOptions, split_contacts
 from .footlock import find_foot_contacts, lock_feet, locked_rotations
+from .kinematics import by_joint
 from .legs import TIP, legs_of_stance, rigid
 from .quat import Array
 from .rig import Rig
@@ -150,7 +151,7 @@ def _on_root(
     place = quat.rotate(turn, to_root)
     place[:, :_UP] += over
     place[:, _UP] += rig.heads[root, _UP]
-    rotations = rotations.copy()
+    rotations = rotations.copy(order="K")
     was = _heads(rig, rest, rotations)[:, joints["pelvis"]] + shift
     above = _above(rig, joints["pelvis"])
     for bone in above[above.index(root) :]:  # those between root and pelvis go along with the root
@@ -227,7 +228,7 @@ def _soles(rig: Rig, joints: Joints, ground: float) -> Array:
 
 def _heads(rig: Rig, rest: Array, rotations: Array, moves: Mapping[int, Array] | None = None) -> Array:
     """Where the bones begin [F, B, 3] when those in `moves` are moved and all others follow their parents."""
-    out = np.empty((*rotations.shape[:2], 3))
+    out = by_joint(len(rotations), len(rig.names), 3)
     for bone, parent in enumerate(rig.parents):
         if parent < 0:
             out[:, bone] = rig.heads[bone]

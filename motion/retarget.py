@@ -20,7 +20,7 @@ from .clip_map import map_motion
 from .errors import MotionError
 from .grounding import GroundOptions, headed, place
 from .humanoid import JointMap, find_joints
-from .kinematics import forward
+from .kinematics import by_joint, forward
 from .quat import Array
 from .rig import Rig
 from .skeleton import Motion
@@ -120,7 +120,7 @@ def pose_world(rig: Rig, pose: Pose) -> tuple[Array, Array]:
     """World rotations [F, B, 4] and heads [F, B, 3] of the posed bones, as Blender evaluates them."""
     rest = quat.from_matrix(rig.rest)
     basis = {bone: pose.rotations[:, i] for i, bone in enumerate(pose.mapped)}
-    local_r, local_p = np.empty((len(pose), len(rig.names), 4)), np.empty((len(pose), len(rig.names), 3))
+    local_r, local_p = by_joint(len(pose), len(rig.names), 4), by_joint(len(pose), len(rig.names), 3)
     for bone, parent in enumerate(rig.parents):
         if parent < 0:
             offset_r, local_p[:, bone] = rest[bone], rig.heads[bone]
@@ -263,7 +263,7 @@ def _places(rig: Rig, target_map: JointMap, chain: tuple[int, ...]) -> Array:
 def _world_rotations(rig: Rig, rest: Array, turned: dict[int, Array]) -> Array:
     """World rotations [F, B, 4] of all bones; those without a wish keep their rest relative to the parent."""
     frames = len(next(iter(turned.values())))
-    out = np.empty((frames, len(rig.names), 4))
+    out = by_joint(frames, len(rig.names), 4)
     for bone in range(len(rig.names)):
         if bone in turned:
             out[:, bone] = quat.mul(turned[bone], rest[bone])
@@ -280,7 +280,7 @@ def _unposed(rig: Rig, rest: Array, posed: Array, bone: int) -> Array:
 
 def _basis(rig: Rig, rest: Array, posed: Array, bones: list[int]) -> Array:
     """World rotations to Blender's matrix_basis [F, len(bones), 4]: basis = (pose[parent] rest[parent]⁻¹ rest)⁻¹ pose."""
-    out = np.empty((len(posed), len(bones), 4))
+    out = by_joint(len(posed), len(bones), 4)
     for i, bone in enumerate(bones):
         out[:, i] = quat.mul(quat.inverse(_unposed(rig, rest, posed, bone)), posed[:, bone])
     return out
