@@ -60,6 +60,7 @@ class ClipOptions:
     character: Character | None = None  # None: the input "character", else an armature of the input "scene", else the mannequin
     armature: str = ""  # which armature of the character file; needed when it has several
     foot_lock: bool = True  # feet that stand in the motion stand on the character
+    hand_contacts: bool = False  # hands that touch something in the motion touch it on the character
     travel: Travel = Travel.HIPS
     camera: str = ""  # which camera of the scene file; empty: its active one
     engine: Engine = Engine.WORKBENCH
@@ -176,6 +177,7 @@ _CHECKS: dict[str, Callable[[Json], str]] = {
     "character": one_of(*Character),
     "armature": _text(MAX_NAME),
     "foot_lock": flag,
+    "hand_contacts": flag,
     "travel": one_of(*Travel),
     "camera": _text(MAX_NAME),
     "engine": one_of(*Engine),

@@ -14,6 +14,7 @@ import numpy as np
 from . import ik, quat
 from .contacts import ContactOptions, Mask, find_contacts, velocity
 from .footholds import Footholds, LockOptions, find_footholds
+from .kinematics import turned
 from .legs import BALL, HEEL, TIP, Legs
 from .quat import Array
 from .skeleton import Ints
@@ -43,20 +44,14 @@ class FootLock:
 
 
 def locked_rotations(lock: FootLock, legs: Legs, parents: Ints, rotations: Array) -> Array:
-    """World rotations [F, J, 4] with the correction: every joint turns with the nearest corrected one at or above it."""
+    """World rotations [F, J, 4] with the correction."""
     turns = {
         int(joint): lock.turns[:, side, place]
         for side in range(2)
         for place, joint in enumerate((legs.hip[side], legs.knee[side], legs.ankle[side], legs.toe[side]))
         if joint >= 0
     }
-    out = rotations.copy(order="K")
-    for joint, parent in enumerate(parents):
-        turn = turns.get(joint, turns.get(int(parent)))
-        if turn is not None:
-            turns[joint] = turn
-            out[:, joint] = quat.mul(turn, rotations[:, joint])
-    return out
+    return turned(parents, rotations, turns)
 
 
 def find_foot_contacts(

@@ -19,11 +19,12 @@ from .contacts import ContactOptions, Mask, velocity
 from .errors import MotionError
 from .footholds import LockOptions, split_contacts
 from .footlock import find_foot_contacts, lock_feet, locked_rotations
-from .kinematics import by_joint
-from .legs import TIP, legs_of_stance, rigid
+from .kinematics import by_joint, turned
+from .legs import TIP, Legs, legs_of_stance, rigid
 from .quat import Array
 from .rig import Rig
 from .smooth import low_pass
+from .touch import hold_hands
 from .travel import Travel
 
 _UP = 2
@@ -50,6 +51,7 @@ _LOCK = LockOptions(
 class GroundOptions:
     floor: bool = True  # put the feet on the ground that the rig stands on at rest
     foot_lock: bool = True  # feet that stand in the source stand here; needs the floor
+    hand_contacts: bool = False  # hands that touch the floor, the body or each other in the source do so here
     travel: Travel = Travel.HIPS
     start: tuple[float, float] | None = None  # metres: where the hips are in the first frame; None: as in the clip
     heading: float | None = None  # radians about Z, 0 along -Y: where the body looks in the first frame; None: as in the clip
@@ -85,12 +87,14 @@ def place(
     *,
     scale: float,
     root: int,
+    palms: Array,
     options: GroundOptions,
 ) -> Placed:
     """Put the hips over the source's path and the feet on the floor.
 
     `rotations` [F, B, 4] are those of the rig's bones in the world, `rest` [B, 4] at rest; `scale` is of the source's path,
-    `root` the bone above the pelvis that can carry it (-1: there is none). Raises `MotionError("no_root_bone")`.
+    `root` the bone above the pelvis that can carry it (-1: there is none), `palms` [2, 3] are in the wrists' axes. Raises
+    `MotionError("no_root_bone")`.
     """
     positions = _heads(rig, rest, rotations)
     middle = 0.5 * (positions[:, joints["l_hip"]] + positions[:, joints["r_hip"]])
@@ -123,6 +127,11 @@ def place(
             )
             rotations = locked_rotations(lock, legs, rig.parents, rotations)
             shift = shift + lock.shift
+    if options.hand_contacts:
+        heads = _heads(rig, rest, rotations, {pelvis: shift})
+        floor = ground if options.floor else None
+        turns = hold_hands(body, joints, rotations, heads, palms, source_floor=_source_floor(body), floor=floor)
+        rotations = turned(rig.parents, rotations, turns)
     if options.travel is Travel.HIPS:
         return Placed(rotations=rotations, moves={pelvis: shift})
     over = low_pass(path[:, :_UP], body.frame_time, _PATH_CUTOFF)
@@ -169,26 +178,33 @@ def heading(frames: Array) -> Array:
 
 def source_contacts(body: Performance) -> Mask:
     """When heels and balls of the source stand [F, 2, 2]."""
-    legs = legs_of_stance(body.joints, body.stance, body.stance_rotations, body.stance_tips, up=_UP)
-    metre = legs.length / _ADULT_LEG
-    soles = legs.soles(body.rotations, body.positions)[:, :, :TIP]
+    legs, metre = _source_legs(body)
     found = find_foot_contacts(
         legs,
         body.rotations,
         body.positions,
         body.frame_time,
         up=_UP,
-        floor=_source_floor(soles, body.frame_time, metre),
+        floor=_source_floor(body),
         metre=metre,
         options=_CONTACTS,
     )
+    soles = legs.soles(body.rotations, body.positions)[:, :, :TIP]
     return split_contacts(soles, found, body.frame_time, up=_UP, metre=metre, options=LockOptions())
 
 
-def _source_floor(soles: Array, frame_time: float, metre: float) -> float:
-    """The height at which the points [F, 2, 2, 3] of soles stand, when they do; else the lowest one, but for outliers."""
+def _source_legs(body: Performance) -> tuple[Legs, float]:
+    """The source's legs, and how many of its units a metre of an adult has."""
+    legs = legs_of_stance(body.joints, body.stance, body.stance_rotations, body.stance_tips, up=_UP)
+    return legs, legs.length / _ADULT_LEG
+
+
+def _source_floor(body: Performance) -> float:
+    """The height at which the source's soles stand, when they do; else the lowest one, but for outliers."""
+    legs, metre = _source_legs(body)
+    soles = legs.soles(body.rotations, body.positions)[:, :, :TIP]
     heights = soles[..., _UP]
-    slow = np.linalg.norm(velocity(soles, frame_time), axis=-1) < _SLOW * metre
+    slow = np.linalg.norm(velocity(soles, body.frame_time), axis=-1) < _SLOW * metre
     low = heights < np.percentile(heights.min(axis=(1, 2)), 20) + 0.1 * metre
     standing = heights[slow & low]
     return float(np.median(standing) if len(standing) else np.percentile(heights.min(axis=(1, 2)), 10))

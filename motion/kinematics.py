@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,19 @@ def forward(parents: Ints, rotations: Array, positions: Array) -> tuple[Array, A
 def world(motion: Motion) -> tuple[Array, Array]:
     """World rotations [F, J, 4] and positions [F, J, 3] of a clip."""
     return forward(motion.skeleton.parents, motion.rotations, motion.positions)
+
+
+def turned(parents: Ints, rotations: Array, turns: Mapping[int, Array]) -> Array:
+    """World rotations [F, J, 4] corrected by `turns`, joint → [F, 4] from the left: every joint turns with the nearest of these
+    at or above it."""
+    known = dict(turns)
+    out = rotations.copy(order="K")
+    for joint, parent in enumerate(parents):
+        turn = known.get(joint, known.get(int(parent)))
+        if turn is not None:
+            known[joint] = turn
+            out[:, joint] = quat.mul(turn, rotations[:, joint])
+    return out
 
 
 def resample(motion: Motion, fps: float) -> Motion:

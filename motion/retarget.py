@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import anatomy, hands, hips, quat, twist
+from . import anatomy, hands, hips, quat, touch, twist
 from .anatomy import Frames
 from .clip_map import map_motion
 from .errors import MotionError
@@ -98,7 +98,17 @@ def retarget(
     rest = quat.from_matrix(part.rest)
     rotations = _world_rotations(part, rest, {kept.index(bone): turn for bone, turn in turned.items()})
     scale = options.scale or anatomy.leg_length(rig.heads, target_map) / body.leg_length
-    placed = place(body, part, joints, rotations, rest, scale=scale, root=kept.index(root) if root >= 0 else -1, options=options)
+    placed = place(
+        body,
+        part,
+        joints,
+        rotations,
+        rest,
+        scale=scale,
+        root=kept.index(root) if root >= 0 else -1,
+        palms=touch.palms(target_map, rig.heads, quat.from_matrix(rig.rest), rig.tails),
+        options=options,
+    )
     basis = _basis(part, rest, placed.rotations, [kept.index(bone) for bone in mapped])
     notes = list(body.notes)
     if missing := [called for name, called in _OPTIONAL.items() if name not in target_map.joints]:

@@ -54,6 +54,7 @@ class Shot:
     frames: tuple[int, int] | None = None  # first and last of the clip, counted from 1
     samples: int | None = None
     foot_lock: bool = True  # feet that stand in the motion stand on the character
+    hand_contacts: bool = False  # hands that touch something in the motion touch it on the character
     travel: str = str(Travel.HIPS)  # which bone carries the path
     map: Path | None = None  # a joint map of the character; None: found
     steps: tuple[str, ...] = STEPS
@@ -316,6 +317,7 @@ OPTIONS: Mapping[str, Callable[[object], Any]] = {
     "camera": read_name,
     "armature": read_name,
     "foot_lock": read_flag,
+    "hand_contacts": read_flag,
     "travel": read_travel,
     "map": read_map,
     "engine": read_engine,

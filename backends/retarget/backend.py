@@ -48,6 +48,7 @@ class RetargetBackend:
             "bvh": "",
             "map": str(step_files.input_path(request, context, JOINT_MAP)) if request.input(JOINT_MAP) else "",
             "foot_lock": options.foot_lock,
+            "hand_contacts": options.hand_contacts,
             "travel": str(options.travel),
             "start": None,
             "heading": None,

@@ -37,8 +37,8 @@ _LOADED, _MAPPED, _WRITTEN, _SAVED = 0.12, 0.25, 0.32, 0.40
 
 def run(arguments: dict[str, Any], context: ChildContext) -> dict[str, Any]:
     """Arguments: clip, character ("" for the mannequin), armature, fps (0: the clip's), name; blend, fbx, bvh (paths to write, ""
-    for none); map (path of a joint map, "" for none), foot_lock, travel, start ([x, y] in metres or None), heading (degrees or
-    None).
+    for none); map (path of a joint map, "" for none), foot_lock, hand_contacts, travel, start ([x, y] in metres or None), heading
+    (degrees or None).
 
     Raises `MotionQueueError` and `MotionError`: those of `load_character`, joint maps and `retarget`, export_failed, disk_full.
     """
@@ -118,6 +118,7 @@ def _options(arguments: dict[str, Any]) -> RetargetOptions:
     start, heading = arguments["start"], arguments["heading"]
     return RetargetOptions(
         foot_lock=arguments["foot_lock"],
+        hand_contacts=arguments["hand_contacts"],
         travel=Travel(arguments["travel"]),
         start=None if start is None else (float(start[0]), float(start[1])),
         heading=None if heading is None else math.radians(heading),

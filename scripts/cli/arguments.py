@@ -194,6 +194,12 @@ def _add_retarget_options(group: Any) -> None:
     group.add_argument(
         "--no-foot-lock", dest="foot_lock", action="store_false", default=None, help="leave feet as the motion has them"
     )
+    group.add_argument(
+        "--hand-contacts",
+        action="store_true",
+        default=None,
+        help="hands that touch the floor, the body or each other in the motion do so on the character",
+    )
     _option(
         group,
         "--travel",

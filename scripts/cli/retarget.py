@@ -41,6 +41,7 @@ class Asked:
     armature: str
     joint_map: Path | None
     foot_lock: bool
+    hand_contacts: bool
     travel: Travel
     start: tuple[float, float] | None  # metres
     heading: float | None  # degrees
@@ -84,6 +85,7 @@ def asked(args: Namespace) -> Asked:
         armature=args.armature or "",
         joint_map=joint_map,
         foot_lock=args.foot_lock is not False,
+        hand_contacts=args.hand_contacts is True,
         travel=Travel(args.travel or Travel.HIPS),
         start=args.start,
         heading=args.heading,
@@ -162,6 +164,7 @@ def _arguments(asked_for: Asked, read: Mapping[str, Any], clip: Path, made: Path
         **{kind: str(made) if made.suffix == f".{kind}" else "" for kind in ("blend", "fbx", "bvh")},
         "map": str(asked_for.joint_map or ""),
         "foot_lock": asked_for.foot_lock,
+        "hand_contacts": asked_for.hand_contacts,
         "travel": str(asked_for.travel),
         "start": None if asked_for.start is None else list(asked_for.start),
         "heading": asked_for.heading,

@@ -251,6 +251,8 @@ def payload(shot: Shot, out: Path) -> dict[str, Json]:
         optional["frame_start"], optional["frame_end"] = shot.frames
     if not shot.foot_lock:
         optional["foot_lock"] = False
+    if shot.hand_contacts:
+        optional["hand_contacts"] = True
     if shot.travel != Travel.HIPS:
         optional["travel"] = shot.travel
     if shot.trust_scripts:

@@ -30,7 +30,8 @@ if arguments["character"]:
     retarget.run({{"clip": arguments.pop("clip"), "armature": "",
         "character": arguments["scene"] if arguments["in_scene"] else "",
         "fps": 0, "name": "x", "blend": arguments["character"], "fbx": arguments["character"] + ".fbx",
-        "bvh": "", "map": "", "foot_lock": True, "travel": "hips", "start": None, "heading": None}}, Context())
+        "bvh": "", "map": "", "foot_lock": True, "hand_contacts": False, "travel": "hips", "start": None,
+        "heading": None}}, Context())
 try:
     result = child.run(arguments, Context())
 except MotionQueueError as error:

@@ -280,7 +280,16 @@ def _repeated(source: Path, frames: int, target: Path) -> Path:
 
 def _arguments(clip: Path, **others: Any) -> dict[str, Any]:
     none = {"character": "", "armature": "", "fps": 0.0, "name": "Motion", "blend": "", "fbx": "", "bvh": "", "map": ""}
-    return {"clip": str(clip), **none, "foot_lock": False, "travel": "hips", "start": None, "heading": None, **others}
+    return {
+        "clip": str(clip),
+        **none,
+        "foot_lock": False,
+        "hand_contacts": False,
+        "travel": "hips",
+        "start": None,
+        "heading": None,
+        **others,
+    }
 
 
 def _retarget(pool: ChildPool, clip: Path, context: Terminal | None = None, **others: Any) -> dict[str, Any]:

@@ -113,6 +113,18 @@ def test_free_feet_and_a_joint_map_change_what_is_made(walk: str, tmp_path: Path
     assert locked.read_bytes() != free.read_bytes()
 
 
+def test_hands_touch_on_request(tmp_path: Path, motion_data: Path) -> None:
+    free, held = (tmp_path / f"{name}.bvh" for name in ("free", "held"))
+    clip = str(motion_data / "cmu_127_05.bvh")
+    assert mq("retarget", clip, "--out", str(free)).returncode == 0
+    assert mq("retarget", clip, "--hand-contacts", "--out", str(held)).returncode == 0
+    first, second = read_bvh(free), read_bvh(held)
+    bones = [first.skeleton.names.index(name) for name in ("left_elbow", "right_elbow")]
+    apart = np.linalg.norm(world(first)[1][:, bones] - world(second)[1][:, bones], axis=-1)
+    assert apart[:20].max() < 0.5, "centimetres, while it runs"
+    assert apart[50:90].max() > 1.0, "with its hands on its thighs"
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -196,7 +208,7 @@ def test_every_clip_goes_onto_every_character_through_the_queue(
     assert mq("map", str(characters[1]), "--out", str(joint_map)).returncode == 0
     out = tmp_path / "out"
     many = [word for path in characters for word in ("--character", str(path))]
-    options = ["--steps", "retarget", "--no-foot-lock", "--map", str(joint_map)]
+    options = ["--steps", "retarget", "--no-foot-lock", "--hand-contacts", "--map", str(joint_map)]
 
     done = mq("run", walk, str(clip), *many, *options, "--frames", "1-20", "--out", str(out), "--state", str(tmp_path / "state"))
 

@@ -261,6 +261,7 @@ _near: dict[str, st.SearchStrategy[Any]] = {
     "camera": st.sampled_from(["Camera", "", "c" * 256, "x\x7f"]),
     "armature": st.sampled_from(["rig", "", None]),
     "foot_lock": st.sampled_from([True, False, 0, None]),
+    "hand_contacts": st.sampled_from([True, False, 1, None]),
     "travel": st.sampled_from(["hips", "root", "in_place", "in-place", "Root", "", None]),
     "map": st.sampled_from(["m.json", "", "m\n", 3]),
     "device": st.sampled_from(["auto", "gpu", "GPU", 1]),

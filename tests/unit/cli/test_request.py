@@ -240,11 +240,11 @@ def test_clips_of_one_name_are_told_apart_by_their_folders(clip: Path, tmp_path:
 
 def test_how_a_shot_is_retargeted_stands_in_its_job(clip: Path, tmp_path: Path) -> None:
     (path := tmp_path / "map.json").write_text("{}", encoding="utf-8")
-    (shot,) = run_with(str(clip), "--no-foot-lock", "--travel", "in-place", "--map", str(path))
+    (shot,) = run_with(str(clip), "--no-foot-lock", "--hand-contacts", "--travel", "in-place", "--map", str(path))
     values = payload(shot, Path("/out"))
-    assert (values["foot_lock"], values["travel"], shot.map) == (False, "in_place", path)
+    assert (values["foot_lock"], values["hand_contacts"], values["travel"], shot.map) == (False, True, "in_place", path)
     (plain,) = run_with(str(clip))
-    assert not {"foot_lock", "travel", "map"} & set(payload(plain, Path("/out")))
+    assert not {"foot_lock", "hand_contacts", "travel", "map"} & set(payload(plain, Path("/out")))
     error = run_refused(str(clip), "--map", str(tmp_path / "gone.json"))
     assert error.code == "input_unreadable" and error.message.startswith("--map: there is no file")
     assert run_refused("--jobs", "x.json", "--no-foot-lock").message.startswith("--no-foot-lock: with --jobs")
