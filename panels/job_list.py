@@ -83,7 +83,7 @@ def draw_group(layout: Any, group: Group) -> None:
 
 
 def draw_row(layout: Any, row: Row, *, saving: bool, selected: bool = False) -> None:
-    """Into a row of its own. Few calls, since ten rows are drawn ten times a second."""
+    """Into a row of its own. Few calls, since eight rows are drawn ten times a second."""
     saving = saving and row.state is JobState.QUEUED
     if saving:
         icon = "FILE_REFRESH"
@@ -194,7 +194,7 @@ def draw_queue(layout: Any, now: Snapshot, found: Any) -> None:
     row = layout.row()
     jobs = found.jobs
     marked = jobs.marks[0] if jobs.marks else jobs
-    row.template_list("MOTION_QUEUE_UL_jobs", "", jobs, "lines", marked, "line", rows=6, maxrows=10, sort_lock=True)
+    row.template_list("MOTION_QUEUE_UL_jobs", "", jobs, "lines", marked, "line", rows=6, maxrows=8, sort_lock=True)
     selected = now.jobs.get(now.selected)
     column = row.column(align=True)
     column.menu(MOTION_QUEUE_MT_job.bl_idname, text="", icon_value=compat.icon("DOWNARROW_HLT"))
@@ -205,7 +205,27 @@ def draw_queue(layout: Any, now: Snapshot, found: Any) -> None:
         moves.operator("motion_queue.move", text="", icon_value=compat.icon(icon)).to = to
     column.separator()
     column.operator("motion_queue.clear_finished", text="", icon_value=compat.icon("BRUSH_DATA"))
-    draw_notices(layout, now)
+
+
+class MOTION_QUEUE_PT_notices(bpy.types.Panel):  # noqa: N801
+    """What happened lately."""
+
+    bl_idname = "MOTION_QUEUE_PT_notices"
+    bl_label = "Lately"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = CATEGORY
+    bl_parent_id = MOTION_QUEUE_PT_queue.bl_idname
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        return bool(snapshot.current().notices)
+
+    def draw_header_preset(self, _context: Context) -> None:
+        self.layout.operator("motion_queue.clear_notices", text="", icon_value=compat.icon("X"), emboss=False)
+
+    def draw(self, _context: Context) -> None:
+        draw_notices(self.layout, snapshot.current())
 
 
 def summary(now: Snapshot) -> str:
@@ -260,15 +280,9 @@ def draw_recovery(layout: Any, now: Snapshot) -> None:
 
 
 def draw_notices(layout: Any, now: Snapshot) -> None:
-    if not now.notices:
-        return
-    box = layout.box()
-    row = box.row()
-    row.label(text="Lately")
-    row.operator("motion_queue.clear_notices", text="", icon_value=compat.icon("X"), emboss=False)
-    width = compat.line_length() - 2 * _IN_BOX
+    width = compat.line_length() - _IN_BOX
     for notice in now.notices:
-        row = box.row()
+        row = layout.row()
         _draw_wrapped(row, words.wrapped(notice.text, width), _SEVERITY_ICONS[notice.severity], most=3)
         if notice.job_id and now.jobs.get(notice.job_id) is not None:
             icon = compat.icon("VIEWZOOM")
@@ -287,4 +301,4 @@ def _draw_wrapped(layout: Any, lines: Sequence[str], icon: str, *, most: int) ->
         column.label(text=line + cut, icon_value=compat.icon("BLANK1" if number else icon))
 
 
-CLASSES = (MOTION_QUEUE_UL_jobs, MOTION_QUEUE_MT_job, MOTION_QUEUE_PT_queue)
+CLASSES = (MOTION_QUEUE_UL_jobs, MOTION_QUEUE_MT_job, MOTION_QUEUE_PT_queue, MOTION_QUEUE_PT_notices)

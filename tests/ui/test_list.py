@@ -244,7 +244,8 @@ def test_the_results_of_a_job_are_drawn_with_their_buttons(ui: Interface) -> Non
     found = ui.until(lambda: ui.now.details if ui.now.details.over else None)
     text = drawn(details.draw_results, found)
     assert "<apply>" in text and "<open_folder>" in text and any(each.startswith("motion.bvh") for each in text)
-    assert drawn(details.draw_details, found) and drawn(job_list.draw_notices, ui.now)
+    assert drawn(details.draw_details, found)
+    assert job_list.MOTION_QUEUE_PT_notices.poll(bpy.context) and drawn(job_list.draw_notices, ui.now)
 
 
 def test_what_is_not_ready_and_what_was_recovered_are_drawn(drawing: Interface) -> None:
@@ -289,6 +290,8 @@ def test_the_disk_is_asked_while_a_shot_is_filled_in(held: Interface, tmp_path: 
 
 def test_the_panels_are_in_one_tab_and_draw_nothing_before_there_is_something(drawing: Interface) -> None:
     assert snapshot.current().details is None
-    panels = [job_list.MOTION_QUEUE_PT_queue, shot.MOTION_QUEUE_PT_shot, details.MOTION_QUEUE_PT_details]
+    lately = job_list.MOTION_QUEUE_PT_notices
+    panels = [job_list.MOTION_QUEUE_PT_queue, lately, shot.MOTION_QUEUE_PT_shot, details.MOTION_QUEUE_PT_details]
     assert {panel.bl_category for panel in panels} == {"Motion Queue"}
+    assert not lately.poll(bpy.context)
     assert not details.MOTION_QUEUE_PT_details.poll(bpy.context) and not details.MOTION_QUEUE_PT_results.poll(bpy.context)
