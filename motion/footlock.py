@@ -65,26 +65,31 @@ def find_foot_contacts(
     metre: float,
     believed: Mask | None = None,
     options: ContactOptions | None = None,
+    heels: ContactOptions | None = None,
 ) -> Mask:
     """True [F, 2, 2] where heels and balls stand in the world pose (rotations [F, J, 4], positions [F, J, 3]).
 
-    `believed` [F, 2, 2] is where whoever made the motion says that they do: they may hover there, but not swing.
+    `believed` [F, 2, 2] is where whoever made the motion says that they do: they may hover there, but not swing. `heels` are the
+    options of heels, where these are not those of balls.
     """
     soles = legs.soles(rotations, positions)
     allowed = facing(legs, rotations, up=up)[..., None] > np.array([_HEEL_FACING, (options or ContactOptions()).facing])
     over = (soles[:, :, HEEL, up] - soles[:, :, BALL, up]) / metre
     allowed &= np.stack([over, -over], axis=-1) < _LIFTED
-    found = find_contacts(
-        soles[:, :, :TIP].reshape(len(soles), 4, 3),
-        frame_time,
-        up=up,
-        floor=floor,
-        metre=metre,
-        allowed=allowed.reshape(-1, 4),
-        believed=None if believed is None else believed.reshape(-1, 4),
-        options=options,
-    )
-    return found.reshape(-1, 2, 2)
+    found = [
+        find_contacts(
+            soles[:, :, part],
+            frame_time,
+            up=up,
+            floor=floor,
+            metre=metre,
+            allowed=allowed[..., part],
+            believed=None if believed is None else believed[..., part],
+            options=chosen,
+        )
+        for part, chosen in ((HEEL, heels or options), (BALL, options))
+    ]
+    return np.stack(found, axis=-1)
 
 
 def lock_feet(

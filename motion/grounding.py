@@ -34,11 +34,12 @@ _LEAST_POINTS = 4  # of a sole
 _LEAST_FOOT, _LONGEST_FOOT = 0.08, 1.5  # in leg lengths: ahead of the ankle, and in all; else the skin is not the armature's
 _PATH_CUTOFF = 0.5  # Hz: what of the hips' way is the path, and what is sway
 _CONTACTS = ContactOptions(low=0.05, slow=0.4, high=0.08, fast=0.8, facing=-0.3)
+_HEELS = replace(_CONTACTS, low=0.03, high=0.04, rise=0.2)  # a heel that begins to lift is let go: the foot rolls over its ball
 # What was captured is kept wherever a foot need not be held: short blends, and a body that follows its standing feet at once.
 # How long a foot stands at one place the source has shown, however far other proportions make it slide.
 _LOCK = LockOptions(
     blend=0.04,
-    body_blend=0.12,
+    body_blend=0.08,
     lower_blend=0.03,
     roll=np.radians(40.0),
     contacts=_CONTACTS,
@@ -188,6 +189,7 @@ def source_contacts(body: Performance) -> Mask:
         floor=_source_floor(body),
         metre=metre,
         options=_CONTACTS,
+        heels=_HEELS,
     )
     soles = legs.soles(body.rotations, body.positions)[:, :, :TIP]
     return split_contacts(soles, found, body.frame_time, up=_UP, metre=metre, options=LockOptions())
