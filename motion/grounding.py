@@ -39,7 +39,7 @@ _HEELS = replace(_CONTACTS, low=0.03, high=0.04, rise=0.2)  # a heel that begins
 # How long a foot stands at one place the source has shown, however far other proportions make it slide.
 _LOCK = LockOptions(
     blend=0.04,
-    body_blend=0.08,
+    body_blend=0.1,
     lower_blend=0.03,
     roll=np.radians(40.0),
     contacts=_CONTACTS,
