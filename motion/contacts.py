@@ -95,7 +95,7 @@ class ContactOptions:
     facing: float = 0.2  # cosine between the normal of a sole and up, below which no ball is believed to stand
     shortest: float = 0.1
     gap: float = 0.07
-    step: float = 0.04  # a point that is further away after a gap than this stood, left, and stands again
+    step: float = np.inf  # metres; a point that is further away after a gap than this stood, left, and stands again
 
 
 def find_contacts(

@@ -33,7 +33,8 @@ _SLOW = 0.15  # metres per second, adult: a sole's point that is slower stands, 
 _LEAST_POINTS = 4  # of a sole
 _LEAST_FOOT, _LONGEST_FOOT = 0.08, 1.5  # in leg lengths: ahead of the ankle, and in all; else the skin is not the armature's
 _PATH_CUTOFF = 0.5  # Hz: what of the hips' way is the path, and what is sway
-_CONTACTS = ContactOptions(low=0.05, slow=0.4, high=0.08, fast=0.8, facing=-0.3)
+# Captured feet twitch from one place to the next, which no gap bridges.
+_CONTACTS = ContactOptions(low=0.05, slow=0.4, high=0.08, fast=0.8, facing=-0.3, step=0.04)
 _HEELS = replace(_CONTACTS, low=0.03, high=0.04, rise=0.2)  # a heel that begins to lift is let go: the foot rolls over its ball
 # What was captured is kept wherever a foot need not be held: short blends, and a body that follows its standing feet at once.
 # How long a foot stands at one place the source has shown, however far other proportions make it slide.

@@ -20,12 +20,12 @@ def width(points: Array, joints: Joints) -> float:
     return float(np.linalg.norm(points[joints["l_hip"]] - points[joints["r_hip"]])) / leg_length(points, joints)
 
 
-def steadied(pelvis: Array, frame_time: float, wider: float) -> Array:
-    """The frames of a pelvis [F, 4] that carries the hips of legs `wider` apart than the performer's, so that they go about as
-    far forth and back, up and down as the performer's did. Leaning forward and slow turns stay."""
-    share = min(1.0, _AS_CAPTURED / max(wider, 1e-6))
-    if share == 1.0:
+def steadied(pelvis: Array, frame_time: float, own: float, performer: float) -> Array:
+    """The frames of a pelvis [F, 4] whose hips are `own` leg lengths apart, so that they go about as far forth and back, up and
+    down as those of the performer did, which are `performer` apart. Leaning forward and slow turns stay."""
+    if own <= _AS_CAPTURED * performer:
         return pelvis
+    share = _AS_CAPTURED * performer / own
     left = quat.rotate(pelvis, [1.0, 0.0, 0.0])
     mean = low_pass(left, frame_time, _STEADY)
     steady = np.linalg.norm(mean, axis=-1)  # below one where the body spins, and the mean means little

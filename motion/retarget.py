@@ -84,8 +84,8 @@ def retarget(
     goal = anatomy.rest_frames(target_map, rig.parents, rig.heads, rig.tails, up=np.array([0.0, 0.0, 1.0]))
     pelvis = body.frame("pelvis")
     if options.floor and options.foot_lock:
-        wider = hips.width(rig.heads, target_map) / hips.width(body.stance, body.joints)
-        pelvis = hips.steadied(pelvis, body.frame_time, wider)
+        widths = hips.width(rig.heads, target_map), hips.width(body.stance, body.joints)
+        pelvis = hips.steadied(pelvis, body.frame_time, *widths)
     turned = _bone_frames(body, target_map, goal, rig, pelvis)
     turned |= _twists(target_map, rig, turned)
 

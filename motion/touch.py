@@ -84,7 +84,7 @@ class Hands:
         return cls(
             points=points,
             palms=at,
-            breadth=float(np.linalg.norm(first[joints["l_shoulder"]] - first[joints["r_shoulder"]])),
+            breadth=max(float(np.linalg.norm(first[joints["l_shoulder"]] - first[joints["r_shoulder"]])), 1e-6),
             arm=2.0 * float(np.mean(arms)),
         )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from motion_queue.motion import contacts
-from motion_queue.motion.contacts import find_contacts, judge
+from motion_queue.motion.contacts import ContactOptions, find_contacts, judge
 
 FRAME = 1.0 / 30.0
 masks = arrays(np.bool_, st.integers(0, 40))
@@ -47,8 +47,8 @@ def foot(height: np.ndarray, along: np.ndarray) -> np.ndarray:
     return np.stack([np.zeros_like(height), height, along], axis=-1)[:, None]
 
 
-def found(points: np.ndarray, metre: float = 1.0, floor: float = 0.0) -> np.ndarray:
-    return find_contacts(points * metre, FRAME, up=1, floor=floor * metre, metre=metre)[:, 0]
+def found(points: np.ndarray, metre: float = 1.0, floor: float = 0.0, options: ContactOptions | None = None) -> np.ndarray:
+    return find_contacts(points * metre, FRAME, up=1, floor=floor * metre, metre=metre, options=options)[:, 0]
 
 
 @pytest.mark.parametrize("metre", [1.0, 100.0, 39.37])
@@ -71,8 +71,10 @@ def test_a_low_flight_a_fast_pass_and_a_raised_foot_are_no_contacts() -> None:
 
 def test_a_foot_that_twitches_to_another_place_stands_twice() -> None:
     place = np.where(np.arange(40) < 20, 0.0, 0.07)
-    assert not found(foot(np.zeros(40), place))[18:22].all()
-    assert found(foot(np.zeros(40), 0.2 * place)).all()
+    options = ContactOptions(step=0.04)
+    assert not found(foot(np.zeros(40), place), options=options)[18:22].all()
+    assert found(foot(np.zeros(40), place)).all()
+    assert found(foot(np.zeros(40), 0.2 * place), options=options).all()
 
 
 def test_who_made_the_motion_is_believed_where_a_point_hovers_but_not_where_it_swings() -> None:
