@@ -2,10 +2,12 @@
 """Whitespace-separated decimal numbers to float64, many at once. The reader's speed is here; knows nothing of BVH.
 
 A decimal of up to 15 digits is an exact integer times or over an exact power of ten, which rounds the same as `float()`.
-Everything else (nan, inf, more digits, huge exponents) goes through `float()`, token by token.
+Everything else (nan, inf, more digits, exponents) goes through `float()`, token by token.
 """
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ from .skeleton import Ints
 _MAX_CHARS = 18  # of a decimal: a sign, a point and 16 digits, of which 15 count
 _EXACT_TENS = 22  # powers of ten up to this one are exact in float64
 _TENS = 10.0 ** np.arange(_EXACT_TENS + 1)
+_MANY_EXPONENTS = 0.002  # a byte
+_BLANKS = bytes(max(byte, 32) for byte in range(256))  # to spaces
 _BLOCK = 768 * 1024  # bytes parsed at once: bounds the temporary memory
 
 Mask = NDArray[np.bool_]
@@ -48,16 +52,15 @@ def _blank_before(data: bytes, start: int, stop: int) -> int:
 
 
 def _parse_block(text: bytes, offset: int) -> Array:
+    if text.count(b"e") + text.count(b"E") > _MANY_EXPONENTS * len(text):
+        return _by_float(text, offset)
     chars = np.frombuffer(b" " + text + b" " * (_MAX_CHARS + 1), dtype=np.uint8)
     blank = chars <= 32
     edges = np.flatnonzero(blank[1:] != blank[:-1]) + 1
     starts, ends = edges[0::2], edges[1::2]
     mantissa, decimals, good = _decimals(chars, starts, ends)
     out = mantissa / _TENS[decimals]
-    rest = np.flatnonzero(~good)
-    if len(rest):
-        rest = rest[~_exponents(chars, starts[rest], ends[rest], rest, out)]
-    for index in rest:
+    for index in np.flatnonzero(~good):
         token = bytes(chars[starts[index] : ends[index]])
         try:
             if b"_" in token:  # float() reads 1_000, no file means it
@@ -66,6 +69,23 @@ def _parse_block(text: bytes, offset: int) -> Array:
         except ValueError:
             raise BadNumberError(offset + int(starts[index]) - 1, token[:40].decode("latin-1")) from None
     return out
+
+
+def _by_float(text: bytes, offset: int) -> Array:
+    """The same by the library: slower for decimals, faster where many numbers have exponents."""
+    if b"_" not in text:  # float() reads 1_000, no file means it
+        try:
+            return np.array(text.translate(_BLANKS).split(), dtype=np.float64)
+        except ValueError:
+            pass
+    for word in re.finditer(rb"[^\x00-\x20]+", text):
+        try:
+            if b"_" in word[0]:
+                raise ValueError
+            float(word[0])
+        except ValueError:
+            raise BadNumberError(offset + word.start(), word[0][:40].decode("latin-1")) from None
+    raise AssertionError("the library refuses a number that Python reads")
 
 
 def _decimals(chars: NDArray[np.uint8], starts: Ints, ends: Ints) -> tuple[Ints, Ints, Mask]:
@@ -91,20 +111,3 @@ def _decimals(chars: NDArray[np.uint8], starts: Ints, ends: Ints) -> tuple[Ints,
     good = (digits > 0) & (digits <= 15) & (points <= 1) & (digits + points + signed == lengths)
     np.negative(mantissa, out=mantissa, where=first == ord("-"))
     return mantissa, decimals.astype(np.int64), good
-
-
-def _exponents(chars: NDArray[np.uint8], starts: Ints, ends: Ints, where: Ints, out: Array) -> Mask:
-    """Numbers such as 1.5e-05 among the tokens, written into `out[where]`; which ones they were."""
-    places = starts[:, None] + np.arange(_MAX_CHARS + 1)
-    letters = (chars.take(places, mode="clip") | 32) == ord("e")
-    split = starts + np.argmax(letters, axis=1)
-    found = letters.any(axis=1) & (split < ends)
-    split = np.where(found, split, ends)
-    mantissa, decimals, good = _decimals(chars, starts, split)
-    power, fraction, whole = _decimals(chars, np.minimum(split + 1, ends), ends)
-    shift = np.clip(power, -99, 99) - decimals
-    # "-0e5" must stay negative zero only in float(); here it is zero, as any reader of motion wants it.
-    good &= found & whole & (fraction == 0) & (ends - split <= 4) & (np.abs(shift) <= _EXACT_TENS)
-    scale = _TENS[np.minimum(np.abs(shift), _EXACT_TENS)]
-    out[where[good]] = np.where(shift >= 0, mantissa * scale, mantissa / scale)[good]
-    return good

@@ -132,7 +132,7 @@ def place(
     if options.hand_contacts:
         heads = _heads(rig, rest, rotations, {pelvis: shift})
         floor = ground if options.floor else None
-        turns = hold_hands(body, joints, rotations, heads, palms, source_floor=_source_floor(body), floor=floor)
+        turns = hold_hands(body, joints, rotations, heads, palms, source_floor=source_floor(body), floor=floor)
         rotations = turned(rig.parents, rotations, turns)
     if options.travel is Travel.HIPS:
         return Placed(rotations=rotations, moves={pelvis: shift})
@@ -180,34 +180,37 @@ def heading(frames: Array) -> Array:
 
 def source_contacts(body: Performance) -> Mask:
     """When heels and balls of the source stand [F, 2, 2]."""
-    legs, metre = _source_legs(body)
+    legs, metre, soles = _source_soles(body)
     found = find_foot_contacts(
         legs,
         body.rotations,
         body.positions,
         body.frame_time,
         up=_UP,
-        floor=_source_floor(body),
+        floor=_floor_under(soles, body.frame_time, metre),
         metre=metre,
         options=_CONTACTS,
         heels=_HEELS,
     )
-    soles = legs.soles(body.rotations, body.positions)[:, :, :TIP]
     return split_contacts(soles, found, body.frame_time, up=_UP, metre=metre, options=LockOptions())
 
 
-def _source_legs(body: Performance) -> tuple[Legs, float]:
-    """The source's legs, and how many of its units a metre of an adult has."""
+def source_floor(body: Performance) -> float:
+    """The height of the floor that the source stands on."""
+    _, metre, soles = _source_soles(body)
+    return _floor_under(soles, body.frame_time, metre)
+
+
+def _source_soles(body: Performance) -> tuple[Legs, float, Array]:
+    """The source's legs, how many of its units a metre of an adult has, and heels and balls [F, 2, 2, 3]."""
     legs = legs_of_stance(body.joints, body.stance, body.stance_rotations, body.stance_tips, up=_UP)
-    return legs, legs.length / _ADULT_LEG
+    return legs, legs.length / _ADULT_LEG, legs.soles(body.rotations, body.positions)[:, :, :TIP]
 
 
-def _source_floor(body: Performance) -> float:
-    """The height at which the source's soles stand, when they do; else the lowest one, but for outliers."""
-    legs, metre = _source_legs(body)
-    soles = legs.soles(body.rotations, body.positions)[:, :, :TIP]
+def _floor_under(soles: Array, frame_time: float, metre: float) -> float:
+    """The height at which the points [F, 2, 2, 3] of soles stand, when they do; else the lowest one, but for outliers."""
     heights = soles[..., _UP]
-    slow = np.linalg.norm(velocity(soles, body.frame_time), axis=-1) < _SLOW * metre
+    slow = np.linalg.norm(velocity(soles, frame_time), axis=-1) < _SLOW * metre
     low = heights < np.percentile(heights.min(axis=(1, 2)), 20) + 0.1 * metre
     standing = heights[slow & low]
     return float(np.median(standing) if len(standing) else np.percentile(heights.min(axis=(1, 2)), 10))
