@@ -61,31 +61,27 @@ def _parse_block(text: bytes, offset: int) -> Array:
     mantissa, decimals, good = _decimals(chars, starts, ends)
     out = mantissa / _TENS[decimals]
     for index in np.flatnonzero(~good):
-        token = bytes(chars[starts[index] : ends[index]])
-        try:
-            if b"_" in token:  # float() reads 1_000, no file means it
-                raise ValueError
-            out[index] = float(token)
-        except ValueError:
-            raise BadNumberError(offset + int(starts[index]) - 1, token[:40].decode("latin-1")) from None
+        out[index] = _float(bytes(chars[starts[index] : ends[index]]), offset + int(starts[index]) - 1)
     return out
 
 
 def _by_float(text: bytes, offset: int) -> Array:
     """The same by the library: slower for decimals, faster where many numbers have exponents."""
-    if b"_" not in text:  # float() reads 1_000, no file means it
+    if b"_" not in text:
         try:
             return np.array(text.translate(_BLANKS).split(), dtype=np.float64)
         except ValueError:
             pass
-    for word in re.finditer(rb"[^\x00-\x20]+", text):
-        try:
-            if b"_" in word[0]:
-                raise ValueError
-            float(word[0])
-        except ValueError:
-            raise BadNumberError(offset + word.start(), word[0][:40].decode("latin-1")) from None
-    raise AssertionError("the library refuses a number that Python reads")
+    return np.array([_float(word[0], offset + word.start()) for word in re.finditer(rb"[^\x00-\x20]+", text)])
+
+
+def _float(token: bytes, position: int) -> float:
+    try:
+        if b"_" in token:  # float() reads 1_000, no file means it
+            raise ValueError
+        return float(token)
+    except ValueError:
+        raise BadNumberError(position, token[:40].decode("latin-1")) from None
 
 
 def _decimals(chars: NDArray[np.uint8], starts: Ints, ends: Ints) -> tuple[Ints, Ints, Mask]:

@@ -14,12 +14,12 @@ from . import quat
 from .quat import Array, normalize
 
 _LEAST_SPREAD = 0.08  # of the hand's length, between the outermost knuckles: less shows no palm
-_PALM = ("index", "middle", "ring", "pinky")  # the thumb is beside it
+KNUCKLES = ("index", "middle", "ring", "pinky")  # the thumb is beside it
 
 
 def palm_ends(fingers: Mapping[str, tuple[int, ...]], side: str) -> tuple[int, int] | None:
     """The outermost knuckles of a palm, the one by the thumb first; nothing where fewer than two fingers are known."""
-    known = [chain[0] for name in _PALM if (chain := fingers.get(f"{side}_{name}"))]
+    known = [chain[0] for name in KNUCKLES if (chain := fingers.get(f"{side}_{name}"))]
     return (known[0], known[-1]) if len(known) > 1 else None
 
 

@@ -28,7 +28,7 @@ def steadied(pelvis: Array, frame_time: float, own: float, performer: float) -> 
     share = _AS_CAPTURED * performer / own
     left = quat.rotate(pelvis, [1.0, 0.0, 0.0])
     mean = low_pass(left, frame_time, _STEADY)
-    steady = np.linalg.norm(mean, axis=-1)  # below one where the body spins, and the mean means little
+    steady = quat.length(mean)  # below one where the body spins, and the mean means little
     back = quat.between(left, mean)
     angle = 2.0 * np.arccos(np.clip(back[:, 0], -1.0, 1.0))
     # The sine: no turn back where the way back could as well be the other way round.

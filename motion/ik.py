@@ -57,7 +57,7 @@ def solve(root: Array, middle: Array, end: Array, target: Array, *, forward: Arr
 
 
 def _length(v: Array) -> Array:
-    return np.asarray(np.linalg.norm(v, axis=-1, keepdims=True))
+    return quat.length(v)[..., None]
 
 
 def _soften(wanted: Array, old: Array, full: Array, soft: float) -> Array:

@@ -16,16 +16,16 @@ import numpy as np
 from . import ik, quat
 from .anatomy import Joints, Performance
 from .contacts import ContactOptions, close_gaps, drop_short, find_contacts, hysteresis, runs, velocity
+from .hands import KNUCKLES
 from .humanoid import JointMap
+from .legs import SIDES
 from .quat import Array
 from .smooth import ease, envelope
 
-SIDES = ("l", "r")
 _UP = 2
 _ADULT_ARM = 0.55  # metres, shoulder to wrist
 _PALM = 0.5  # of the way from the wrist to the knuckles
 _HAND = 0.35  # of the forearm: how far the knuckles are from the wrist where nothing shows them
-_KNUCKLES = ("index", "middle", "ring", "pinky")
 # Parts of the body by their ends, and how far off the line between these (metres, of an adult) a palm is that touches them.
 _PARTS = (
     ("hips", "chest", 0.2),
@@ -96,7 +96,7 @@ def palms(joints: JointMap, points: Array, rotations: Array, tips: Array) -> Arr
     for i, side in enumerate(SIDES):
         if (wrist := joints.get(f"{side}_wrist")) is None:
             continue
-        knuckles = [points[chain[0]] for name in _KNUCKLES if (chain := joints.fingers.get(f"{side}_{name}"))]
+        knuckles = [points[chain[0]] for name in KNUCKLES if (chain := joints.fingers.get(f"{side}_{name}"))]
         ahead = _HAND * (points[wrist] - points[joints[f"{side}_elbow"]])
         if knuckles:
             ahead = np.mean(knuckles, axis=0) - points[wrist]
