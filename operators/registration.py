@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from ..panels import carried, details, job_list, menu, preferences, properties, shot, status_bar
+from ..panels import carried, details, job_list, menu, preferences, properties, redraw, shot, status_bar
 from . import apply, draft_watch, jobs, look, mirror, session, setup, submit
 
 # In this order, and back: what others refer to comes first.
@@ -69,6 +69,7 @@ def unregister() -> None:
         if handler in handlers:
             handlers.remove(handler)
     status_bar.clear()
+    redraw.forget()
     while _registered:
         module = _registered.pop()
         if hasattr(module, "unregister"):
@@ -78,14 +79,11 @@ def unregister() -> None:
                 bpy.utils.unregister_class(each)
 
 
-def hasten() -> None:
-    """Let the timer tick soon, however long it wanted to sleep."""
+def hasten(seconds: float) -> None:
+    """Let the timer tick in so long, however long it wanted to sleep."""
     if bpy.app.timers.is_registered(session.tick):
-        # Set anew each time, it would never come while something is done in every round of a slow window.
-        if session.due_soon():
-            return
         bpy.app.timers.unregister(session.tick)
-    bpy.app.timers.register(session.tick, first_interval=session.BACKLOG, persistent=True)
+    bpy.app.timers.register(session.tick, first_interval=seconds, persistent=True)
 
 
 @persistent

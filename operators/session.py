@@ -38,6 +38,7 @@ CHILD_VARIABLE = "MOTION_QUEUE_CHILD"  # set for every child that the queue star
 BACKLOG = 0.02  # seconds to the next tick while events wait that did not fit into this one
 BUSY = 0.1  # while anything runs
 IDLE = 0.5
+_EVERY = 0.09  # seconds between two snapshots of the timer at least: less than BUSY, since timers come late
 BUDGET = 0.001  # seconds of one tick for the engine's events; showing them takes as long again
 _ROOM = 0.0005  # seconds of one tick after which no ticker is begun in it: each may take as long, and showing comes after them
 _CLOSE = 1.7  # seconds that Blender waits for the engine at its end, whatever it does
@@ -58,8 +59,9 @@ _problem = ""
 _tickers: deque[Ticker] = deque()  # the first is the next one
 _put_off = False  # the last tick had no time for any of them
 _interpreter = Interpreter()
-_published_at = 0.0
 _publish_soon = False
+_looked_at = 0.0  # when the timer published last
+_drawn: tuple[object, ...] = ()  # what the panels have been told to show
 _ticking = False
 _due_at = 0.0  # when the timer ticks next
 
@@ -95,6 +97,7 @@ def show() -> None:
 
     registration.register()
     add_ticker(_look_ahead)
+    add_ticker(_look_closer)
     _shown = True
 
 
@@ -268,11 +271,6 @@ def tick() -> float:
     return wait
 
 
-def due_soon() -> bool:
-    """Whether the timer ticks within a moment anyway."""
-    return _due_at <= time.monotonic() + BACKLOG
-
-
 def add_ticker(ticker: Ticker) -> None:
     """Call `ticker(app, follower)` in every tick that has time for it, on the main thread; it must be quick. True: again soon."""
     if ticker not in _tickers:
@@ -307,8 +305,8 @@ def select(job_id: str) -> None:
 
 def publish() -> Snapshot:
     """Make a snapshot of how things are, for the panels, and see to it that they are drawn where it differs."""
-    global _published_at, _publish_soon
-    from ..panels import properties, redraw, snapshot, status_bar  # noqa: PLC0415 (as above)
+    global _publish_soon  # noqa: PLW0603
+    from ..panels import properties, snapshot, status_bar  # noqa: PLC0415 (as above)
 
     before = snapshot.current()
     if _follower is None:
@@ -318,14 +316,28 @@ def publish() -> Snapshot:
         now = _follower.snapshot(preparing=_worker.pending if _worker else 0)
         now = replace(now, health=before.health, testing=before.testing, draft_check=before.draft_check)
     snapshot.publish(now)
-    _published_at, _publish_soon = time.monotonic(), False
+    _publish_soon = False
     if _shown:
         properties.fit()
         status_bar.show(now.status)
-        seen = (now.phase, now.revision, now.preparing, now.problem, now.eta)
-        if seen != (before.phase, before.revision, before.preparing, before.problem, before.eta):
-            redraw.sidebars()
+        if _draw(now) and not _ticking:
+            wake()
     return now
+
+
+def _draw(now: Snapshot) -> bool:
+    """Have the panels drawn where there is something new in them; whether that is still to be done, as they just were."""
+    global _drawn  # noqa: PLW0603
+    from ..panels import redraw  # noqa: PLC0415 (as above)
+
+    seen = (now.phase, now.revision, now.preparing, now.problem, now.eta)
+    if seen == _drawn:
+        return False
+    if redraw.wait():
+        return True
+    redraw.sidebars()
+    _drawn = seen
+    return False
 
 
 def wake() -> None:
@@ -333,9 +345,12 @@ def wake() -> None:
     global _due_at  # noqa: PLW0603
     from . import registration  # noqa: PLC0415 (as above)
 
-    if _shown:
-        registration.hasten()
-        _due_at = min(_due_at, time.monotonic() + BACKLOG)
+    now = time.monotonic()
+    at = max(now + BACKLOG, _looked_at + _EVERY)
+    # Only ever earlier: set anew each time, it would never come while something is done in every round of a slow window.
+    if _shown and at < _due_at:
+        registration.hasten(at - now)
+        _due_at = at
 
 
 def preferences_changed() -> None:
@@ -368,7 +383,9 @@ def _configured(settings: Settings, error: Exception | None) -> None:
 
 
 def _tick() -> float:
-    global _publish_soon  # noqa: PLW0603
+    global _looked_at, _publish_soon  # noqa: PLW0603
+    from ..panels import redraw, snapshot  # noqa: PLC0415 (as above)
+
     began = time.perf_counter()
     if _opening is not None and _opening.over:
         _take_opened()
@@ -378,18 +395,23 @@ def _tick() -> float:
     if _app is None or _follower is None:
         if _publish_soon:
             publish()
-        return BUSY if _opening is not None else IDLE
+        return BUSY if _opening is not None or _draw(snapshot.current()) else IDLE
     more = _follower.tick(BUDGET)
     busy = more or (_worker is not None and _worker.busy) or _asked_for is not None
     busy = _run_tickers(began) or busy
-    if _publish_soon or time.monotonic() - _published_at >= BUSY * 0.9:
+    now = snapshot.current()
+    if _publish_soon or time.monotonic() - _looked_at >= _EVERY:
+        _looked_at = time.monotonic()
         now = publish()
-        counts = now.counts
         if not more:
-            _interpreter.look(counts.total)
-        busy = busy or counts.running + counts.stopping > 0 or (counts.waiting > 0 and not now.held)
+            _interpreter.look(now.counts.total)
         _tell(_follower)
-    return BACKLOG if more else BUSY if busy else IDLE
+    busy = busy or now.counts.running + now.counts.stopping > 0 or (now.counts.waiting > 0 and not now.held)
+    if more:
+        return BACKLOG
+    if _draw(now):
+        return min(BUSY, redraw.wait())
+    return BUSY if busy else IDLE
 
 
 def _run_tickers(began: float) -> bool:
@@ -415,6 +437,11 @@ def _run_tickers(began: float) -> bool:
 
 def _look_ahead(_app: App, follower: Follower) -> bool:
     follower.look_ahead()
+    return False
+
+
+def _look_closer(_app: App, follower: Follower) -> bool:
+    follower.look_closer()
     return False
 
 

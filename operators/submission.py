@@ -111,7 +111,7 @@ def _sources(plan: Plan) -> Iterator[tuple[str, str, str]]:
     else:
         for number, line in enumerate(checks.shot_list(draft.facts.text or "", draft.facts.blend), 1):
             name = f"{draft.name} {number:02d}" if draft.name else ""
-            unnamed = replace(draft, name="")
+            unnamed = draft._replace(name="")
             yield name or checks.shot_name(unnamed, prompt=line.prompt, clip=line.clip), line.prompt, line.clip
 
 

@@ -7,7 +7,6 @@ What is read of Blender is read here, on the main thread; making the jobs is lef
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,10 +147,10 @@ class MOTION_QUEUE_OT_submit(_Submitting, bpy.types.Operator):  # noqa: N801
         else:
             given.pop("seconds", None)
         if "text" in given:
-            draft = replace(draft, facts=facts.facts(context, text=given["text"]))
-        draft = replace(draft, **given)
+            draft = draft._replace(facts=facts.facts(context, text=given["text"]))
+        draft = draft._replace(**given)
         if draft.render and draft.character is Character.SELECTED:
-            draft = replace(draft, facts=replace(draft.facts, unbaked=scene_files.unbaked(context.scene)))
+            draft = draft._replace(facts=draft.facts._replace(unbaked=scene_files.unbaked(context.scene)))
         result: set[str] = self.hand_over(context, draft)
         return result
 
@@ -189,9 +188,9 @@ class MOTION_QUEUE_OT_submit_clips(_Submitting, bpy.types.Operator):  # noqa: N8
         if len(clips) > checks.MOST_LINES:
             self.report({"ERROR"}, f"These are more than {checks.MOST_LINES:,} clips. Queue less at once.")
             return {"CANCELLED"}
-        draft = replace(facts.draft(context), source=Source.CLIP, clip=clips[0])
+        draft = facts.draft(context)._replace(source=Source.CLIP, clip=clips[0])
         if len(clips) > 1:
-            draft = replace(draft, name="")
+            draft = draft._replace(name="")
         result: set[str] = self.hand_over(context, draft, clips)
         return result
 

@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from ..backends.deliver import folder_name
 from ..backends.generate import options as motion_options
@@ -49,8 +50,7 @@ class Length(StrEnum):
     PREVIEW = "PREVIEW"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Armature:
+class Armature(NamedTuple):
     """What the checks ask of the armature that is selected."""
 
     name: str
@@ -59,15 +59,14 @@ class Armature:
     missing: bool = False  # linked from a library that is not there
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """What the checks ask of the file and the scene."""
 
     blend: str = ""  # path of the .blend; empty: never saved
     scene: str = "Scene"
     has_camera: bool = True
     engine: str = "workbench"  # as the queue calls it; empty: one it does not know
-    engine_name: str = "Workbench"
+    engine_id: str = "BLENDER_WORKBENCH"  # as Blender calls it
     armature: Armature | None = None  # the selected one
     fps: float = 24.0
     frames: tuple[int, int] = (1, 250)
@@ -77,9 +76,11 @@ class Facts:
     models: tuple[Which, ...] = ()  # published models that are set on this machine
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A new shot as it was filled in. Paths are absolute; `output` is the template as it was written."""
+class Draft(NamedTuple):
+    """A new shot as it was filled in. Paths are absolute; `output` is the template as it was written.
+
+    A tuple, as are its facts: one is made and compared with the last one for every draw of its panel.
+    """
 
     source: Source = Source.PROMPT
     prompt: str = ""
@@ -100,7 +101,7 @@ class Draft:
     render: bool = False
     deliver: bool = True
     output: str = ""
-    facts: Facts = field(default_factory=Facts)
+    facts: Facts = Facts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,41 +192,51 @@ def prompt_problem(prompt: str, seconds: float | None, model: Which | None = Non
         asked = {"prompt": prompt} if seconds is None else {"prompt": prompt, "seconds": seconds}
         wrong = published.validate(asked, model)
         return "; ".join(f"{name} {why}" for name, why in wrong.items()).capitalize() + "." if wrong else ""
+    return _read(prompt, seconds).problem
+
+
+def prompt_note(draft: Draft) -> str:
+    """What the built-in model will not use of a draft's prompt with which it can do something; empty when it uses all."""
+    return _read(draft.prompt, _asked_seconds(draft)).note if draft.prompt.strip() else ""
+
+
+class _Read(NamedTuple):
+    """What the built-in model makes of a prompt: one of the two, or neither."""
+
+    problem: str = ""
+    note: str = ""
+
+
+_read_prompts: dict[tuple[str, float | None], _Read] = {}
+_MOST_READ = 12_000
+
+
+def _read(prompt: str, seconds: float | None) -> _Read:
     key = (prompt, seconds)
-    if key not in _known_prompts:
-        if len(_known_prompts) >= _MOST_KNOWN:
-            _known_prompts.clear()
-        try:
-            motion_options.understood(prompt, seconds=seconds)
-            _known_prompts[key] = ""
-        except MotionQueueError as error:
-            if error.code.startswith("weights_"):
-                return error.message  # may be mended while this Blender runs
-            unused = error.details.get("unmatched", "")
-            _known_prompts[key] = (
-                f"Nothing in it is a motion that is known{f' (not understood: {unused})' if unused else ''}."
-                if error.code == "prompt_not_understood"
-                else error.message
-            )
-    return _known_prompts[key]
-
-
-_known_prompts: dict[tuple[str, float | None], str] = {}
-_MOST_KNOWN = 12_000
-
-
-def prompt_note(prompt: str) -> str:
-    """What the model will not use of a prompt that it can do something with; empty when it uses all."""
+    if (known := _read_prompts.get(key)) is not None:
+        return known
     try:
-        timeline = motion_options.understood(prompt)
-    except MotionQueueError:
-        return ""  # that is a problem, which is told elsewhere
-    parts = []
-    if timeline.unmatched:
-        parts.append(f"Not used: {', '.join(timeline.unmatched[:8])}")
-    if timeline.corrected:
-        parts.append("Read as: " + ", ".join(f"{a} → {b}" for a, b in timeline.corrected[:8]))
-    return ". ".join(parts)
+        timeline = motion_options.understood(prompt, seconds=seconds)
+    except MotionQueueError as error:
+        if error.code.startswith("weights_"):
+            return _Read(error.message)  # may be mended while this Blender runs
+        unused = error.details.get("unmatched", "")
+        found = _Read(
+            f"Nothing in it is a motion that is known{f' (not understood: {unused})' if unused else ''}."
+            if error.code == "prompt_not_understood"
+            else error.message
+        )
+    else:
+        parts = []
+        if timeline.unmatched:
+            parts.append(f"Not used: {', '.join(timeline.unmatched[:8])}")
+        if timeline.corrected:
+            parts.append("Read as: " + ", ".join(f"{a} → {b}" for a, b in timeline.corrected[:8]))
+        found = _Read(note=". ".join(parts))
+    if len(_read_prompts) >= _MOST_READ:
+        _read_prompts.clear()
+    _read_prompts[key] = found
+    return found
 
 
 def _of_character(draft: Draft) -> Iterable[Problem]:
@@ -269,7 +280,8 @@ def _of_render(draft: Draft) -> Iterable[Problem]:
         return
     facts = draft.facts
     if not facts.engine:
-        yield Problem("render", f"{facts.engine_name} cannot render in the queue. Choose Workbench, EEVEE or Cycles.")
+        name = facts.engine_id.replace("BLENDER_", "").replace("_", " ").title()
+        yield Problem("render", f"{name} cannot render in the queue. Choose Workbench, EEVEE or Cycles.")
     if draft.character is Character.SELECTED:
         if not facts.has_camera:
             yield Problem("render", f"The scene {facts.scene} has no camera.")

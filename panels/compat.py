@@ -8,6 +8,13 @@ from typing import Any
 
 import bpy
 
+_ENGINES = {
+    "BLENDER_WORKBENCH": "workbench",
+    "BLENDER_EEVEE": "eevee",
+    "BLENDER_EEVEE_NEXT": "eevee",
+    "CYCLES": "cycles",
+}
+
 
 def sidebar_category(region: bpy.types.Region) -> str:
     """The open tab of a sidebar; empty where this Blender does not tell (before 4.2.1) or nothing was drawn yet."""
@@ -55,12 +62,7 @@ def engine_name(scene: bpy.types.Scene) -> str:
 
     EEVEE is BLENDER_EEVEE_NEXT from 4.2 to 4.5 and BLENDER_EEVEE from 5.0.
     """
-    return {
-        "BLENDER_WORKBENCH": "workbench",
-        "BLENDER_EEVEE": "eevee",
-        "BLENDER_EEVEE_NEXT": "eevee",
-        "CYCLES": "cycles",
-    }.get(scene.render.engine, "")
+    return _ENGINES.get(scene.render.engine, "")
 
 
 def samples(scene: bpy.types.Scene) -> int:

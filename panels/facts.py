@@ -7,7 +7,7 @@ Quick enough for every redraw: no disk, and no walk through the file's data.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import bpy
@@ -19,6 +19,7 @@ from .checks import Armature, Character, Draft, Facts, Length, Source, beside
 from .properties import BUILT_IN
 
 _MOST_TEXT = 2_000_000  # characters of a shot list
+_MOST_SELECTED = 500  # objects among which an armature is looked for, where the active one says nothing
 
 
 def draft(context: Any, *, with_text: bool = True) -> Draft:
@@ -54,7 +55,7 @@ def draft(context: Any, *, with_text: bool = True) -> Draft:
 
 def with_text(draft: Draft) -> Draft:
     """The same with the content of its shot list."""
-    return replace(draft, facts=replace(draft.facts, text=_text(draft.text)))
+    return draft._replace(facts=draft.facts._replace(text=_text(draft.text)))
 
 
 def facts(context: Any, *, text: str = "") -> Facts:
@@ -65,7 +66,7 @@ def facts(context: Any, *, text: str = "") -> Facts:
         scene=scene.name,
         has_camera=scene.camera is not None,
         engine=compat.engine_name(scene),
-        engine_name=scene.render.engine.replace("BLENDER_", "").replace("_", " ").title(),
+        engine_id=scene.render.engine,
         armature=armature_facts(selected_armature(context)),
         fps=scene.render.fps / scene.render.fps_base,
         frames=(scene.frame_start, scene.frame_end),
@@ -83,12 +84,17 @@ def _text(name: str) -> str | None:
 
 def selected_armature(context: Any) -> Any:
     """The active armature, or the one that moves the active mesh, or the only one that is selected; None where none is."""
-    active = getattr(context, "active_object", None) or context.view_layer.objects.active
-    chosen = [o for o in context.view_layer.objects.selected if o.type == "ARMATURE"]
-    if active is not None and active.type == "ARMATURE" and (active in chosen or not chosen):
+    objects = context.view_layer.objects
+    active = getattr(context, "active_object", None) or objects.active
+    is_armature = active is not None and active.type == "ARMATURE"
+    if active is not None and active.select_get():
+        if is_armature:
+            return active
+        if (rig := active.find_armature()) is not None:
+            return rig
+    chosen = [o for o in islice(objects.selected, _MOST_SELECTED) if o.type == "ARMATURE"]
+    if is_armature and not chosen:
         return active
-    if active is not None and active.select_get() and (rig := active.find_armature()) is not None:
-        return rig
     return chosen[0] if len(chosen) == 1 else None
 
 

@@ -30,8 +30,9 @@ _PAGE = 50  # jobs read at once: the engine's lock is held for about 3 ms
 _READINGS = 3
 _NOTICES = 3
 _SAMPLE = 6  # waiting jobs from whose times that of all is guessed; one is asked for at a time
-_ETA_EVERY = 1.0  # seconds
-_DETAILS_EVERY = 0.1
+_FIRST_EVERY, _SAMPLE_EVERY = 0.15, 0.5  # seconds between two of them: until there are enough, and from then on
+_ETA_EVERY = 1.0
+_DETAILS_EVERY = 0.25  # while the job runs; its row is drawn as often as it changes
 
 
 class Follower:
@@ -49,7 +50,7 @@ class Follower:
         self._notices: deque[Notice] = deque(maxlen=_NOTICES)
         self._fresh: list[Notice] = []
         self._details: Details | None = None
-        self._details_key: tuple[object, ...] = ()
+        self._details_of: tuple[Row, bool] | None = None  # the row that they were made beside, and if that was on disk
         self._details_at = 0.0
         self._eta: tuple[float | None, bool] = (None, True)
         self._eta_at = 0.0
@@ -100,9 +101,10 @@ class Follower:
     def look_ahead(self) -> None:
         """Ask how long one of the waiting jobs will take, now and then, each time another one from all over the queue."""
         now, counts = time.monotonic(), self.jobs.counts
+        every = _SAMPLE_EVERY if len(self._waits) == _SAMPLE else _FIRST_EVERY
         if not counts.waiting:
             self._waits.clear()
-        elif not self._waits or now - self._asked_at >= _ETA_EVERY / _SAMPLE:
+        elif not self._waits or now - self._asked_at >= every:
             self._asked_at = now
             at = self._asked * max(1, counts.unfinished // _SAMPLE) % counts.unfinished
             self._asked += 1
@@ -113,6 +115,18 @@ class Follower:
                     continue  # over and cleared since
                 if job.state is JobState.QUEUED and job.eta_seconds is not None:
                     self._waits.append((job.eta_seconds, job.eta_is_guess))
+
+    def look_closer(self) -> None:
+        """Bring the details of the selected job up to date, which change with each of its reports."""
+        row = self.jobs.get(self.selected)
+        if row is None:
+            return
+        if row.state in (JobState.RUNNING, JobState.STOPPING):
+            again = time.monotonic() - self._details_at >= _DETAILS_EVERY
+        else:
+            again = (row, self.app.engine.last_event >= row.revision) != self._details_of
+        if again:
+            self._read_details(row)
 
     def notify(self, severity: Severity, text: str, *, job_id: str = "", loud: bool = False) -> None:
         """Something to tell that is no event of the engine."""
@@ -141,7 +155,7 @@ class Follower:
         if now - self._eta_at >= _ETA_EVERY:
             self._eta_at = now
             self._eta = self._time_left(counts)
-        self._refresh_details(now, durable)
+        self._look_at_selected()
         eta, guess = self._eta
         return Snapshot(
             phase=Phase.READY,
@@ -163,7 +177,6 @@ class Follower:
     def changed(self) -> None:
         """Something of what is set from outside (selection, recovery) is new."""
         self._extra += 1
-        self._details_at = 0.0
 
     # Inside
 
@@ -205,16 +218,19 @@ class Follower:
         self._fresh.append(notice)
         self._extra += 1
 
-    def _refresh_details(self, now: float, durable: int) -> None:
+    def _look_at_selected(self) -> None:
+        """The details are those of the job that is selected, in the state that its row has."""
         row = self.jobs.get(self.selected)
         if row is None:
             if self._details is not None:
-                self._details, self._details_key = None, ()
+                self._details, self._details_of = None, None
                 self._extra += 1
             return
-        moving = row.state in (JobState.RUNNING, JobState.STOPPING)
-        if (row, durable >= row.revision) == self._details_key and not (moving and now - self._details_at >= _DETAILS_EVERY):
-            return
+        before = self._details_of and self._details_of[0]
+        if self._details is None or before is None or before.id != row.id or before.state is not row.state:
+            self._read_details(row)
+
+    def _read_details(self, row: Row) -> None:
         try:
             job = self.app.engine.get(row.id)
         except MotionQueueError:
@@ -225,7 +241,7 @@ class Follower:
     def _show(self, job: Job, row: Row) -> None:
         """The details of the selected job, which is at hand."""
         durable = self.app.engine.last_event
-        self._details_key, self._details_at = (row, durable >= row.revision), time.monotonic()
+        self._details_of, self._details_at = (row, durable >= row.revision), time.monotonic()
         details = details_of(
             job,
             durable=durable,

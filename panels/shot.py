@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from . import checks, facts, properties, snapshot, words
+from . import checks, compat, facts, properties, snapshot, words
 from .checks import Character, Draft, Length, Problem, Source
 from .job_list import draw_lines, draw_not_ready
 from .redraw import CATEGORY
@@ -17,11 +17,12 @@ from .snapshot import Phase, Snapshot
 if TYPE_CHECKING:
     from bpy.types import Context
 
-_LISTS_EVERY = 1.0  # seconds between two readings of a shot list while it is shown
+_AGAIN = 1.0  # seconds after which what is wrong is looked for once more, and a shot list read, while they are shown
 _MOST_PROBLEMS = 3
 
 BUTTON = "motion_queue_new_shot"  # in the context of the panel's button, whose poll says why it cannot be pressed
 _reasons: tuple[str, ...] = ()  # as they were drawn last
+_checked: tuple[float, Draft | None, tuple[Problem, ...]] = (0.0, None, ())  # when, which shot, what was found
 _list: tuple[float, str, tuple[Problem, ...], int] = (0.0, "", (), 0)  # when, which text, its problems, its shots
 
 
@@ -56,14 +57,16 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
     wrong = {problem.field for problem in found if not problem.missing}  # what is still empty is no mistake
 
     def line(name: str, **options: Any) -> None:
-        row = layout.row()
-        row.alert = name in wrong
-        row.prop(shot, name, **options)
+        place = layout
+        if name in wrong:
+            place = layout.row()
+            place.alert = True
+        place.prop(shot, name, **options)
 
     line("source")
     if draft.source is Source.PROMPT:
         line("prompt", text="", placeholder="A person walks forward and waves")
-        if draft.model is None and "prompt" not in wrong and (note := checks.prompt_note(draft.prompt)):
+        if draft.model is None and "prompt" not in wrong and (note := checks.prompt_note(draft)):
             draw_lines(layout, note, "INFO", most=3)
     elif draft.source is Source.CLIP:
         line("clip")
@@ -74,7 +77,7 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
         row.alert = "text" in wrong
         row.prop_search(shot, "text", bpy.data, "texts")
     if shots:
-        layout.label(text=words.plural(shots, "shot"), icon="BLANK1")
+        layout.label(text=words.plural(shots, "shot"), icon_value=compat.icon("BLANK1"))
 
     if draft.source in (Source.PROMPT, Source.LIST) and (now.models or draft.model is not None):
         line("model")
@@ -84,7 +87,7 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
     line("character")
     if draft.character is Character.SELECTED:
         armature = draft.facts.armature
-        layout.label(text=armature.name if armature else "None selected", icon="ARMATURE_DATA")
+        layout.label(text=armature.name if armature else "None selected", icon_value=compat.icon("ARMATURE_DATA"))
     elif draft.character is Character.FILE:
         line("character_file")
         line("armature")
@@ -119,7 +122,7 @@ def draw_shot(layout: Any, now: Snapshot, shot: Any, draft: Draft) -> None:
     many = shots * (draft.takes if draft.source is not Source.FOLDER else 1) if shots else draft.takes
     several = many > 1 and draft.source is not Source.CLIP
     text = f"Queue {many:,} Shots" if several else "Queue Shot"
-    row.operator("motion_queue.submit", text=text, icon="ADD")
+    row.operator("motion_queue.submit", text=text, icon_value=compat.icon("ADD"))
 
 
 def _problems(now: Snapshot, draft: Draft) -> tuple[tuple[Problem, ...], int]:
@@ -130,7 +133,7 @@ def _problems(now: Snapshot, draft: Draft) -> tuple[tuple[Problem, ...], int]:
     if draft.source is Source.LIST:
         found, shots = _list_problems(draft)
     else:
-        found = checks.problems(draft)
+        found = _check(draft)
     if check is not None and check.draft.source is draft.source:
         fields = {problem.field for problem in found}
         same = ("clip", "folder", "character_file", "output", "deliver")
@@ -140,17 +143,28 @@ def _problems(now: Snapshot, draft: Draft) -> tuple[tuple[Problem, ...], int]:
     return found, shots
 
 
+def _check(draft: Draft) -> tuple[Problem, ...]:
+    """What was found the last time, where the shot is the same; what is wrong may be mended elsewhere meanwhile."""
+    global _checked  # noqa: PLW0603 (there is one new shot)
+    now = time.monotonic()
+    at, known, found = _checked
+    if draft != known or (now - at > _AGAIN and not all(problem.missing for problem in found)):
+        found = checks.problems(draft)
+        _checked = (now, draft, found)
+    return found
+
+
 def _list_problems(draft: Draft) -> tuple[tuple[Problem, ...], int]:
     """Ten thousand lines are not read for every redraw."""
     global _list  # noqa: PLW0603 (there is one new shot)
     now = time.monotonic()
     at, text, found, shots = _list
-    if text != draft.text or now - at > _LISTS_EVERY:
+    if text != draft.text or now - at > _AGAIN:
         whole = facts.with_text(draft)
         found = tuple(problem for problem in checks.problems(whole) if problem.field == "text")
         shots = len(checks.shot_list(whole.facts.text or "", whole.facts.blend))
         _list = (now, draft.text, found, shots)
-    others = tuple(problem for problem in checks.problems(draft) if problem.field != "text")
+    others = tuple(problem for problem in _check(draft) if problem.field != "text")
     return (*found, *others), shots
 
 

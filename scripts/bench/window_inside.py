@@ -64,13 +64,16 @@ class Inside:
     # A person
 
     def work(self, seconds: float, operations: int = 0) -> Wait:
-        """Orbit, edit properties, change frames and scenes for so long, with so many queue operations spread over it."""
+        """Orbit, edit properties, change frames and scenes for so long, with a queue operation in each turn until so many are
+        done: ten a second, and longer where they need it."""
         began = time.monotonic()
-        done, step, failed = 0, 0, 0
+        step, failed = 0, 0
         acts = self._acts()
         window = self._driver["window"]()
         view = self._driver["area"]().spaces.active.region_3d
-        while (elapsed := time.monotonic() - began) < seconds:
+        while step < operations or time.monotonic() - began < seconds:
+            if step < operations:
+                failed += not acts[step % len(acts)]()
             step += 1
             view.view_rotation = Euler((1.1 + 0.3 * math.sin(step / 7), 0.0, step / 15)).to_quaternion()
             self._driver["region"]("WINDOW").tag_redraw()
@@ -80,12 +83,8 @@ class Inside:
                 window.scene.frame_set(step % 240)
             if step % 15 == 0:
                 window.scene = bpy.data.scenes[(step // 15) % len(bpy.data.scenes)]
-            due = min(operations, int(operations * elapsed / (0.95 * seconds)) + 1) if operations else 0
-            while done < due:
-                failed += not acts[done % len(acts)]()
-                done += 1
             yield STEP
-        return {"steps": step, "operations": done, "refused": failed}
+        return {"steps": step, "operations": operations, "refused": failed}
 
     def play(self, seconds: float) -> Wait:
         """Frames a second that an animated scene plays with, every frame shown, faster than this machine can."""

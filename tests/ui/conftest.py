@@ -83,11 +83,11 @@ class Interface:
 
 
 def our_threads() -> list[str]:
-    """Threads besides the main one, once those are gone that only end something: a killed process that the system takes down, or
-    an engine that opens or closes, for which Blender waits two seconds at most."""
+    """Threads besides the main one, once those are gone that only end something: a killed process that the system takes down, an
+    engine that opens or closes, or the last task of the worker. Blender waits two seconds at most for these."""
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and thread.name.startswith(
-            ("blender-", "python-", "motion-queue-open", "motion-queue-close")
+            ("blender-", "python-", "motion-queue-open", "motion-queue-close", "motion-queue-prepare")
         ):
             thread.join(LIMIT)
     return [t.name for t in threading.enumerate() if t is not threading.main_thread()]
