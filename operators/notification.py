@@ -7,6 +7,7 @@ has not been run by anybody yet.
 
 from __future__ import annotations
 
+import html
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,8 @@ def send(text: str) -> None:
 def _command(text: str) -> Sequence[str] | None:
     """The text is an argument of its own, never part of a script."""
     if sys.platform == "linux":
-        return ["notify-send", "--app-name", TITLE, "--", TITLE, text]
+        # In the body of a notification a few tags mean something: https://specifications.freedesktop.org/notification-spec
+        return ["notify-send", "--app-name", TITLE, "--", TITLE, html.escape(text, quote=False)]
     if sys.platform == "darwin":
         script = "on run {title, message}\ndisplay notification message with title title\nend run"
         return ["osascript", "-e", script, TITLE, text]

@@ -11,6 +11,7 @@
 set -euo pipefail
 
 packages=(blender xvfb libgl1-mesa-dri libegl1 xdotool imagemagick python3-numpy python3-requests python3-zstandard)
+packages+=(dbus-daemon dunst libnotify-bin fonts-dejavu-core) # a desktop, as far as notifications go
 
 fail() {
     echo "chroot.sh: $1" >&2

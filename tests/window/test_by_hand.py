@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from motion_queue.scripts.window.harness import LIMIT, Screen, Window
 
 from .conftest import JOBS, SESSION, OpenWindow, made_ready
+from .dragging import Drag
 
 SHOT = "bpy.context.window_manager.motion_queue.shot"
 LONG_AGO = 60.0  # seconds in which a hand's work shows, on a busy machine too
@@ -115,3 +119,14 @@ yield 1.2
     assert ours["freeze_counts"]["of_ours"] >= 1
     assert ours["calls"]["tick"]["max"] >= 400.0 and ours["worked"]["tick"]["max"] < 400.0
     assert any(call["name"].endswith("tick") for freeze in ours["freezes"] for call in freeze["calls"])
+
+
+def test_clips_are_dragged_from_the_desktop(blender: Window, screen: Screen, checkout: Path, tmp_path: Path) -> None:
+    clips = [Path(shutil.copy(checkout / "examples" / "walk.bvh", tmp_path / f"{name}.bvh")) for name in ("one", "a second")]
+    blender.run(f"{SHOT}.character = 'BUILTIN'; {SHOT}.deliver = False; yield 1.0")
+    x, y = blender.run("r = region('WINDOW'); return (r.x + 300, window().height - r.y - 300)")
+    dragged = Drag(screen.name, clips)  # from now on Blender answers to nothing else, until they are dropped
+    assert dragged.over(x, y)
+    dragged.drop()
+    blender.until(f"sorted(job.label for job in {JOBS}) == ['a second', 'one']", limit=LONG_AGO)
+    blender.shoot("by-hand-dropped")
