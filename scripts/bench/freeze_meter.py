@@ -25,6 +25,7 @@ import bpy
 INTERVAL = 0.005  # seconds between two calls that are asked for
 FREEZE = 0.1  # seconds; a gap longer than this is felt
 STOLEN = 0.02  # seconds; when the host took more of a gap than this, its length says little of this program
+UNDISTURBED = 0.005  # seconds; less of a gap than the kernel counts
 _MOST = 2_000_000  # gaps and calls that are kept
 # What a list draws of its lines is part of its panel's draw, which a clock around each of them would make longer by a tenth.
 _DRAWS = ("draw", "draw_header")
@@ -89,6 +90,7 @@ class FreezeMeter:
             "seconds": times[-1] - times[0] if times else 0.0,
             "stolen_seconds": round(sum(stolen), 3),
             "gaps": distribution(gaps),
+            "undisturbed_gaps": distribution([gap for gap, lost in zip(gaps, stolen, strict=True) if lost < UNDISTURBED]),
             "calls": {kind: distribution(values) for kind, values in sorted(kinds.items())},
             "worked": {kind: distribution(values) for kind, values in sorted(worked.items())},
             "names": {

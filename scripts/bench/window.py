@@ -29,7 +29,7 @@ from .report import Report, percentile
 _INSIDE = Path(__file__).with_name("window_inside.py")
 _STARTING = 180.0  # seconds in which as many jobs should run as are meant to; what runs then is said
 _ENDING = 20.0  # seconds in which a child that gets hardly any processor time may end, once it was told or killed
-_SIZE = (480, 400)  # of the window: software draws four times as much in 0.1 s, and every gap would be a freeze without us
+SIZE = (480, 400)  # of the window: software draws four times as much in 0.1 s, and every gap would be a freeze without us
 _JUST_RUN = 10.0  # seconds of playback
 _QUITS = 3
 TICK, DRAW, OPERATOR, NEARLY = 2.0, 1.0, 10.0, 10.0  # milliseconds
@@ -44,13 +44,7 @@ def run(argv: Sequence[str]) -> list[dict[str, Any]]:
     parser.add_argument("--many", type=int, default=10_000, help="jobs of the second measurement; 0: none (default 10000)")
     parser.add_argument("--json", type=Path, help="a file for everything that was measured, the single freezes too")
     options = parser.parse_args(argv)
-    prefix = runner()
-    if prefix is None:
-        raise InputError(
-            "no_window",
-            f"This benchmark needs a Blender with a window: install {', '.join(NEEDED)}, or name in {VARIABLE} a program that "
-            "runs its arguments where they are. A Blender module from PyPI has none.",
-        )
+    prefix = needed_runner()
     report = Report("window")
     details: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="motion-queue-bench-window-", ignore_cleanup_errors=True) as folder:
@@ -60,12 +54,12 @@ def run(argv: Sequence[str]) -> list[dict[str, Any]]:
         fresh = shutil.copytree(home, Path(folder) / "fresh", symlinks=True)
         screen = Screen(prefix)
         try:
-            with Window(prefix, screen, home, size=_SIZE, simulated=False) as window:
+            with Window(prefix, screen, home, size=SIZE, simulated=False) as window:
                 _measure(report, window, options, details)
             seconds = []
             for number in range(_QUITS):
                 own = shutil.copytree(fresh, Path(folder) / f"home {number}", symlinks=True)  # without another one's jobs
-                seconds.append(_quit(Window(prefix, screen, own, size=_SIZE, simulated=False)))
+                seconds.append(_quit(Window(prefix, screen, own, size=SIZE, simulated=False)))
             report.add(f"quit with a job that does not stop, slowest of {_QUITS}", max(seconds), "s", target=GONE)
         finally:
             screen.close()
@@ -74,14 +68,31 @@ def run(argv: Sequence[str]) -> list[dict[str, Any]]:
     return report.finish()
 
 
-def _measure(report: Report, window: Window, options: argparse.Namespace, details: dict[str, Any]) -> None:
-    _bring_in(window)
+def needed_runner() -> tuple[str, ...]:
+    """What comes before the name of a program that needs a screen. `InputError` no_window."""
+    prefix = runner()
+    if prefix is None:
+        raise InputError(
+            "no_window",
+            f"This benchmark needs a Blender with a window: install {', '.join(NEEDED)}, or name in {VARIABLE} a program that "
+            "runs its arguments where they are. A Blender module from PyPI has none.",
+        )
+    return prefix
+
+
+def whole_area(window: Window) -> None:
+    """The 3D View as large as the window, with the extension's tab open."""
     window.run("""
 with bpy.context.temp_override(window=window(), area=area(), region=region('WINDOW')):
     bpy.ops.screen.screen_full_area()
 yield 1.0
 yield from show_tab('Motion Queue')
 """)
+
+
+def _measure(report: Report, window: Window, options: argparse.Namespace, details: dict[str, Any]) -> None:
+    bring_in(window)
+    whole_area(window)
     window.run("kept.inside.prepare()")
     window.run("yield from kept.inside.work(10.0)")  # software compiles its shaders as they are first used
     window.meter()
@@ -189,6 +200,9 @@ def _report_gaps(report: Report, idle: dict[str, Any], beside: dict[str, Any], b
     target = idle["gaps"]["p99"] + NEARLY
     report.add("gaps of the event loop, busy, p99", busy["gaps"]["p99"], "ms", target=target, note=note)
     alone, shared = idle["freeze_counts"], busy["freeze_counts"]
+    own, others = idle["undisturbed_gaps"], busy["undisturbed_gaps"]
+    note = f"{own['p99']:.1f} ms idle; without {busy['gaps']['count'] - others['count']:,} of {busy['gaps']['count']:,} gaps"
+    report.add("of these, those in which the host took no time away", others["p99"], "ms", target=own["p99"] + NEARLY, note=note)
     work = busy["work"]
     report.add("gaps over 100 ms, idle", alone["all"], "", note=f"{alone['with_calls']} with a call of ours in it")
     report.add(
@@ -258,13 +272,13 @@ return time.monotonic() - began, left
 def _quit(window: Window) -> float:
     """Seconds until the window was gone."""
     with window:
-        _bring_in(window)
+        bring_in(window)
         window.run("kept.job = kept.inside.submit_deaf(); kept.inside.submit_running(2)")
         window.until(f"str({module('operators.session')}.app().engine.get(kept.job).state) == 'running'")
         return window.quit()
 
 
-def _bring_in(window: Window) -> None:
+def bring_in(window: Window) -> None:
     """`kept.inside` in there."""
     window.until(f"bool(package()) and not {module('operators.session')}.why_not()")
     names = "{'window': window, 'area': area, 'region': region}"

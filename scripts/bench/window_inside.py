@@ -6,6 +6,8 @@ Loaded by its path into a Blender with a window, where the extension runs under 
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import math
 import os
@@ -31,8 +33,11 @@ class Inside:
         self._package = package
         self._driver = driver
         self._session = self._module("operators.session")
+        self._own: set[str] = set()  # workflows of this file's
+        self._submitted = self._operations = self._draws = 0  # of a day
         self._latency: list[float] = []
-        self._reports: dict[str, deque[tuple[str, float]]] = {}
+        self._reports: dict[str, deque[tuple[str, int, float]]] = {}  # stage, the job's revision, when
+        self._in_sight: frozenset[str] = frozenset()  # jobs whose rows were drawn last
 
     def _module(self, name: str) -> Any:
         return importlib.import_module(f"{self._package}.{name}")
@@ -146,25 +151,37 @@ class Inside:
 
     def submit_deaf(self) -> str:
         """A job that does not stop, whatever it is told; its id."""
+
+        def wait_for_ever() -> None:
+            while True:
+                time.sleep(0.1)
+
+        return self._submit_own("deaf", wait_for_ever, priority=100)
+
+    def _submit_own(self, name: str, work: Callable[[], None], **options: Any) -> str:
+        """A job whose only step calls `work`, on a thread of the queue's; its id."""
         queue = self._module("queue")
-
-        class Deaf:
-            name, lane, can_pause = "deaf", "cpu", False
-
-            def run(self, _request: Any, _context: Any) -> None:
-                while True:
-                    time.sleep(0.1)
-
-            def estimate(self, _payload: Any, _results: Any) -> Any:
-                return queue.Estimate()
-
-            def health(self) -> Any:
-                return queue.Health(ok=True)
-
         engine = self._session.app().engine
-        engine.register_backend(Deaf())
-        engine.register_workflow(queue.Workflow(name="deaf", steps=(queue.StepSpec(name="deaf", backend="deaf"),)))
-        return str(engine.submit(queue.JobSpec(workflow="deaf", priority=100)).job_id)
+        if name not in self._own:
+            self._own.add(name)
+
+            class Backend:
+                lane, can_pause = "cpu", False
+
+                def run(self, _request: Any, _context: Any) -> None:
+                    work()
+
+                def estimate(self, _payload: Any, _results: Any) -> Any:
+                    return queue.Estimate()
+
+                def health(self) -> Any:
+                    return queue.Health(ok=True)
+
+            backend: Any = Backend()
+            backend.name = name
+            engine.register_backend(backend)
+            engine.register_workflow(queue.Workflow(name=name, steps=(queue.StepSpec(name=name, backend=name),)))
+        return str(engine.submit(queue.JobSpec(workflow=name, **options)).job_id)
 
     def counts(self) -> dict[str, int]:
         steps: dict[str, int] = {}
@@ -247,40 +264,110 @@ class Inside:
             retry,
         ]
 
+    # A day
+
+    def begin_soak(self) -> None:
+        """Count how often the queue's panel is drawn."""
+        panel = self._module("panels.job_list").MOTION_QUEUE_PT_queue
+        draw = panel.draw
+
+        def counted(this: Any, context: Any) -> None:
+            self._draws += 1
+            draw(this, context)
+
+        panel.draw = counted
+
+    def soak(self, seconds: float, submitted: int) -> Wait:
+        """Work for so long, with so many jobs submitted by its end, and some handled; then what there is of everything."""
+        began, before = time.monotonic(), self._submitted
+        working = self.work(seconds)
+        for wait in working:
+            due = min(submitted, before + int((submitted - before) * (time.monotonic() - began) / (0.9 * seconds)) + 1)
+            while self._submitted < due:
+                self._submitted += 1
+                self._submit_own("nothing", lambda: None, label=f"Shot {self._submitted:05d}", priority=self._submitted % 101)
+            self._touch_some()
+            yield wait
+        while self._submitted < submitted:
+            self._submitted += 1
+            self._submit_own("nothing", lambda: None, label=f"Shot {self._submitted:05d}")
+        while self._session.follower().jobs.counts.unfinished:
+            yield 0.1
+        yield 0.5
+        gc.collect()
+        engine = self._session.app().engine
+        threads = self.threads()
+        return {
+            "mb": self.memory_mb(),
+            "threads": sum(not name.startswith("child") for name in threads),
+            "children": sum(name.startswith("child") for name in threads),
+            "handles": len(os.listdir("/proc/self/fd")),  # noqa: PTH208
+            "over": sum(engine.metrics().finished.values()),
+            "draws": self._draws,
+            "operations": self._operations,
+        }
+
+    def _touch_some(self) -> None:
+        """One operation of a person on the newest job."""
+        rows = self._rows()
+        if not rows:
+            return
+        operators = bpy.ops.motion_queue
+        acts = (
+            lambda: operators.select(job_id=rows[-1].id),
+            lambda: operators.move(job_id=rows[-1].id, to="TOP"),
+            lambda: operators.cancel(job_id=rows[-1].id),
+            lambda: operators.set_priority(job_id=rows[-1].id, priority=60),
+            operators.clear_finished,
+        )
+        # Most jobs are over before they can be moved or cancelled: the operator refuses then, and says so.
+        with contextlib.suppress(RuntimeError):
+            acts[self._operations % len(acts)]()
+        self._operations += 1
+
     # From a child's report to the row
 
     def watch_reports(self) -> Callable[[], None]:
-        """Begin to measure it; returns what ends that."""
+        """Begin to measure it, for rows that are in sight; returns what ends that."""
         run = self._module("queue.run").Run
         rows = self._module("panels.job_list")
         clean = self._module("panels.words").clean
-        progress, draw_row = run.progress, rows.draw_row
+        progress, draw_queue, draw_row = run.progress, rows.draw_queue, rows.draw_row
+        seen: set[str] = set()
 
         def report(this: Any, fraction: float, stage: str = "", data: Any = None) -> None:
-            if stage and stage != this.stage:
-                self._reports.setdefault(this.job.id, deque()).append((clean(stage), time.perf_counter()))
+            if stage and stage != this.stage and this.job.id in self._in_sight:
+                self._reports.setdefault(this.job.id, deque()).append((clean(stage), this.job.revision, time.perf_counter()))
             progress(this, fraction, stage, data)
+
+        def draw_all(*arguments: Any, **options: Any) -> None:
+            seen.clear()
+            draw_queue(*arguments, **options)
+            for job_id in set(self._reports) - seen:
+                del self._reports[job_id]  # others have taken its place
+            self._in_sight = frozenset(seen)
 
         def draw(layout: Any, row: Any, **options: Any) -> None:
             draw_row(layout, row, **options)
-            waiting = self._reports.get(row.id, ())
-            if any(stage == row.stage for stage, _ in waiting):
-                now, drawn = time.perf_counter(), ""
-                while drawn != row.stage:  # those before it were overtaken: a newer one is on the screen
-                    drawn, at = waiting.popleft()
-                    self._latency.append(now - at)
+            seen.add(row.id)
+            waiting = self._reports.get(row.id, deque())
+            # What is on the screen is newer than a report before it, and than any before the job's last change of state.
+            newest = max((i for i, (stage, _, _) in enumerate(waiting) if stage == row.stage), default=-1)
+            while waiting and (newest >= 0 or waiting[0][1] < row.revision):
+                self._latency.append(time.perf_counter() - waiting.popleft()[2])
+                newest -= 1
 
-        run.progress, rows.draw_row = report, draw
+        run.progress, rows.draw_queue, rows.draw_row = report, draw_all, draw
 
         def end() -> None:
-            run.progress, rows.draw_row = progress, draw_row
+            run.progress, rows.draw_queue, rows.draw_row = progress, draw_queue, draw_row
 
         return end
 
     def show_running(self) -> None:
         """Have the list show the jobs that run: it goes to the one that is selected."""
         self._session.select(self._session.follower().jobs.entry(0).id)
-        self._reports.clear()  # of rows that were out of sight
+        self._reports.clear()
 
     def take_latency(self) -> list[float]:
         found, self._latency = self._latency, []
