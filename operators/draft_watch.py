@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from ..panels import checks, facts, redraw, snapshot
+from ..panels import checks, facts, snapshot
 from ..panels.checks import Draft, Source
 from ..panels.snapshot import DraftCheck
 from ..queue.errors import MotionQueueError
@@ -60,7 +60,6 @@ def examine(draft: Draft) -> DraftCheck:
 def _examined(result: DraftCheck | None, error: MotionQueueError | None) -> None:
     if result is not None and error is None:
         snapshot.publish(replace(snapshot.current(), draft_check=result))
-        redraw.sidebars()
 
 
 def register() -> None:

@@ -330,7 +330,7 @@ def _draw(now: Snapshot) -> bool:
     global _drawn  # noqa: PLW0603
     from ..panels import redraw  # noqa: PLC0415 (as above)
 
-    seen = (now.phase, now.revision, now.preparing, now.problem, now.eta)
+    seen = (now.phase, now.revision, now.preparing, now.problem, now.eta, now.draft_check, now.health, now.testing)
     if seen == _drawn:
         return False
     if redraw.wait():

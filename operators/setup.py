@@ -56,9 +56,6 @@ def _examined(result: Mapping[str, Health] | None, error: MotionQueueError | Non
     if error is not None:
         session.follower().notify(Severity.ERROR, f"The set-up could not be tested: {error}")
     session.changed()
-    from ..panels import redraw  # noqa: PLC0415 (only with a result to show)
-
-    redraw.sidebars()
 
 
 class MOTION_QUEUE_OT_restart(bpy.types.Operator):  # noqa: N801

@@ -84,6 +84,10 @@ def test_panels_are_drawn_less_often_the_longer_that_takes(clock: Clock) -> None
 def test_many_operations_in_a_row_are_drawn_once_and_then_again(
     ui: Interface, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ui.until(lambda: ui.now.draft_check)  # which comes from another thread, and is drawn too
+    clock.now += 0.1
+    ui.tick()
+    clock.now += 0.1
     drawn = []
     own = redraw.sidebars
     monkeypatch.setattr(redraw, "sidebars", lambda: (drawn.append(ui.now), own()))
