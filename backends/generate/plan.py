@@ -70,7 +70,7 @@ def make_plan(timeline: Timeline, expected: Sequence[Expected], seconds: float |
             )
         lengths = _fitted(lengths, np.array([segment.seconds is not None for segment, _ in asked]), seconds)
     total = float(lengths.sum())
-    if total > MAX_SECONDS:
+    if total > MAX_SECONDS + 1e-6:  # lengths that were fitted add up to a little more
         raise MotionQueueError(
             "invalid_duration",
             f"The prompt asks for {total:.0f} seconds in all; {MAX_SECONDS:g} is the most. Ask for less, or for several motions.",

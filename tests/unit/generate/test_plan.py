@@ -66,6 +66,12 @@ def test_more_than_a_minute_in_all_is_refused() -> None:
     assert caught.value.code == "invalid_duration"
 
 
+@pytest.mark.parametrize("guess", [2.38, 3.0, 3.13, 3.6])  # 2.38 * (60.0 / 2.38) is more than 60.0
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_whole_minute_may_be_asked_for(guess: float, parts: int) -> None:
+    assert plan(*[segment()] * parts, seconds=60.0, guess=guess).seconds == pytest.approx(60.0, abs=2 * TOKEN_SECONDS)
+
+
 def test_a_direction_without_a_turn_is_a_straight_path() -> None:
     made = plan(segment(control=Control(forward=1.2), seconds=4.0))
     np.testing.assert_allclose(made.control, np.tile([0, 1.2, 0, 1, 1, 1], (made.tokens, 1)), atol=1e-6)
