@@ -65,7 +65,6 @@ class ChildConfig:
     """What the parent tells a child on its command line."""
 
     kind: ChildKind
-    low_priority: bool = False
     heartbeat: float = 1.0  # seconds between two
     hang_after: float = 120.0  # seconds without Python running after which the process ends itself, with a traceback
     threads: int = 0
@@ -76,7 +75,6 @@ class ChildConfig:
     def from_json(cls, value: Mapping[str, Any]) -> ChildConfig:
         return cls(
             kind=ChildKind(value["kind"]),
-            low_priority=bool(value["low_priority"]),
             heartbeat=float(value["heartbeat"]),
             hang_after=float(value["hang_after"]),
             threads=int(value["threads"]),
@@ -204,8 +202,6 @@ class _Child:
         self._warning = ""  # what every job has to know of this process
 
     def run(self) -> None:
-        if self._config.low_priority and (problem := process_tree.lower_own_priority()):
-            print(problem, file=sys.stderr)
         # A crash in native code or a hang leaves a Python traceback on standard error, and so in the job's log.
         faulthandler.enable(file=sys.stderr)
         threading.Thread(target=self._read, name="parent-watch", daemon=True).start()

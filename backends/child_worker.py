@@ -92,7 +92,6 @@ class Flavour:
         config = json.dumps(
             {
                 "kind": self.kind,
-                "low_priority": self.low_priority,
                 "heartbeat": heartbeat,
                 "hang_after": hang_after,
                 "threads": self.threads,
@@ -328,7 +327,7 @@ class Worker:
             environment = {**dict.fromkeys(_ONE_THREAD, "1"), **environment}
         argv = self.flavour.argv(self._limits.heartbeat, self._hang_after)
         try:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -349,6 +348,9 @@ class Worker:
                 f"{argv[0]} could not be started: {error.strerror or error}. {advice}",
                 retryable=error.errno in {errno.EAGAIN, errno.ENOMEM, errno.EMFILE},
             ) from error
+        if self.flavour.low_priority and (problem := process_tree.lower_priority(process.pid)):
+            self._logger.warning("%s competes with other programs: %s", self.name, problem)
+        return process
 
     def _set_state(self, state: WorkerState) -> None:
         self.state = state

@@ -24,6 +24,7 @@ else:
     _HAS_PSUTIL = True
 
 _PROC = Path("/proc")
+_GROUP_TRIES, _GROUP_WAIT = 20, 0.11  # seconds
 _DARWIN_PRIO_PROCESS = 4  # sys/resource.h: PRIO_DARWIN_PROCESS
 _DARWIN_BACKGROUND = 0x1000  # sys/resource.h: PRIO_DARWIN_BG
 
@@ -129,16 +130,21 @@ def end_own_tree() -> None:
         os.killpg(os.getpid(), number)
 
 
-def lower_own_priority() -> str:
-    """Let this process work only while nobody else wants the processor. Returns "" or why that was not possible."""
+def lower_priority(pid: int) -> str:
+    """Let a child, and all that it starts, work only while nobody else wants the processor. Right after its start, before it has
+    threads. Returns "" or why that was not possible.
+    """
     try:
         if sys.platform == "linux":
-            _linux_idle()
+            _linux_idle(pid)
+            _linux_lower_group(pid)
         elif sys.platform == "darwin":
-            os.setpriority(_DARWIN_PRIO_PROCESS, 0, _DARWIN_BACKGROUND)
+            os.setpriority(_DARWIN_PRIO_PROCESS, pid, _DARWIN_BACKGROUND)
         # Windows: the class is given at creation, see creation_flags().
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # it has ended
     except OSError as error:
-        return f"the priority could not be lowered: {error.strerror or error}"
+        return f"the priority of process {pid} could not be lowered: {error.strerror or error}"
     return ""
 
 
@@ -152,14 +158,37 @@ def creation_flags(*, low_priority: bool) -> int:
     return flags | subprocess.IDLE_PRIORITY_CLASS if low_priority else flags
 
 
-def _linux_idle() -> None:
+def _linux_idle(pid: int) -> None:
     assert sys.platform == "linux"
-    # On Linux the policy belongs to a thread; Blender has started some before our script runs. Later ones inherit it.
-    for task in (_PROC / "self" / "task").iterdir():
+    # On Linux the policy belongs to a thread. What a thread starts, threads and processes, inherits it.
+    for task in (_PROC / str(pid) / "task").iterdir():
         try:
             os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
         except ProcessLookupError:
             continue  # that thread ended
+
+
+def _linux_lower_group(pid: int) -> None:
+    """Kernels may share the processor out between sessions first (sched(7), autogroup): the policy counts within one only, and
+    the session of an idle child gets as much as that of the Blender in front of which somebody sits.
+    """
+    try:
+        own, group = ((_PROC / who / "autogroup").read_bytes() for who in ("self", str(pid)))
+    except FileNotFoundError:
+        return  # this kernel does not do it
+    if own == group:
+        return  # a session with others in it, or none
+    for left in reversed(range(_GROUP_TRIES)):
+        file = os.open(_PROC / str(pid) / "autogroup", os.O_WRONLY)
+        try:
+            os.write(file, b"19")  # a nice value
+            return
+        except BlockingIOError:  # the kernel takes ten a second from all users together
+            if not left:
+                raise
+            time.sleep(_GROUP_WAIT)
+        finally:
+            os.close(file)
 
 
 def _linux_stat(pid: int) -> tuple[int, int, str] | None:

@@ -225,14 +225,6 @@ def probe(modules: list[str]) -> Values:
     }
 
 
-def lower_priority() -> None:
-    """Work only while nobody else wants the processor; set before other threads exist, which inherit it."""
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    elif hasattr(os, "nice"):
-        os.nice(19)
-
-
 def main() -> None:
     """Does not return: it ends the process."""
     sys.path[:] = [path for path in sys.path if path and Path(path).resolve() != Path(__file__).resolve().parent]
@@ -249,8 +241,6 @@ def main() -> None:
     sys.dont_write_bytecode = True  # the checkout is the user's: leave nothing in it
     code = 1
     try:
-        if config["low_priority"]:
-            lower_priority()
         model = load_model(which)
         sys.path.insert(0, checkout)
         Child(config, Channel(protocol), model).run()

@@ -52,6 +52,13 @@ def priority(arguments: Arguments, context: ChildContext) -> Arguments:
     return {"idle": all(policy == os.SCHED_IDLE for policy in policies), "threads": context.threads}
 
 
+def count_until_stopped(arguments: Arguments, context: ChildContext) -> Arguments:
+    os.sched_setaffinity(0, {arguments["cpu"]})
+    context.log("info", "counting")
+    while True:
+        context.check()
+
+
 def wait_for_stop(arguments: Arguments, context: ChildContext) -> Arguments:
     context.log("info", "waiting")
     context.wait_stop(_FOR_EVER)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,32 @@ def test_changed_settings_end_the_warm_workers_that_no_longer_fit(make_pool: Mak
 def test_all_threads_of_a_low_priority_child_run_only_when_the_machine_is_idle(make_pool: MakePool, low: bool) -> None:
     result = make_pool(low_priority=low).run(PYTHON, f"{ENTRIES}:priority", {}, Context())
     assert result["idle"] is low
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's scheduler is asked, and processors are chosen, in Linux's way")
+def test_a_low_priority_child_gets_next_to_nothing_of_a_processor_that_somebody_wants(make_pool: MakePool) -> None:
+    pool, context = make_pool(low_priority=True), Context()
+    processors = os.sched_getaffinity(0)
+    cpu = min(processors)
+    call = Call(lambda: pool.run(PYTHON, f"{ENTRIES}:count_until_stopped", {"cpu": cpu}, context))
+    context.wait_line("counting")
+    os.sched_setaffinity(0, {cpu})
+    try:
+        ours, theirs = time.thread_time(), processor_seconds(context.workers[0][1])
+        while time.thread_time() - ours < 0.5:
+            pass
+        ours, theirs = time.thread_time() - ours, processor_seconds(context.workers[0][1]) - theirs
+    finally:
+        os.sched_setaffinity(0, processors)
+        context.stop()
+    with pytest.raises(StepStopped):
+        call.result()
+    assert theirs < ours / 5  # a half, if it took part
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_workers_with_another_python_path_are_not_mixed(make_pool: MakePool, tmp_path: Path) -> None:

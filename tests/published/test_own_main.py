@@ -111,7 +111,7 @@ def test_a_warm_child_is_not_ended_because_the_queue_s_own_python_is_another(poo
 
 @pytest.mark.parametrize("last", [b"", b"\x1e{no json\n"], ids=["gone", "garbage"])
 def test_a_child_ends_with_its_parent(tmp_path: Path, last: bytes) -> None:
-    config = json.dumps({"low_priority": True, "heartbeat": 0.1, "hang_after": 60.0})
+    config = json.dumps({"heartbeat": 0.1, "hang_after": 60.0})
     child = subprocess.Popen([*started(tmp_path).command, config], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin is not None and child.stdout is not None
     assert json.loads(child.stdout.readline().lstrip(b"\x1e"))["type"] == "hello"
