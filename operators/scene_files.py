@@ -13,7 +13,7 @@ import bpy
 
 from ..panels import compat
 from ..queue.contract import Json
-from ..queue.errors import MotionQueueError
+from .submission import cannot_write
 
 
 def unbaked(scene: Any) -> tuple[str, ...]:
@@ -45,12 +45,15 @@ def render_options(scene: Any) -> dict[str, Json]:
 
 
 def write_rig(armature: Any, folder: Path) -> Path:
-    """A .blend with nothing but the armature and what it is made of. `MotionQueueError` output_not_writable."""
+    """A .blend with nothing but the armature and what it is made of. `MotionQueueError` output_not_writable.
+
+    Not compressed, which takes longer than writing and is for other threads (`submission.pack`).
+    """
     path = _new(folder, "rig")
     try:
-        bpy.data.libraries.write(str(path), {armature}, path_remap="ABSOLUTE", compress=True)
+        bpy.data.libraries.write(str(path), {armature}, path_remap="ABSOLUTE")
     except (OSError, RuntimeError) as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     return path
 
 
@@ -62,7 +65,7 @@ def saved_scene(folder: Path) -> Path:
     try:
         bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, relative_remap=True, compress=False)
     except (OSError, RuntimeError) as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     return path
 
 
@@ -70,13 +73,5 @@ def _new(folder: Path, what: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
     return folder / f"{what}-{uuid.uuid4().hex[:12]}.blend"
-
-
-def _cannot_write(path: Path, error: Exception) -> MotionQueueError:
-    return MotionQueueError(
-        "output_not_writable",
-        f"{path} cannot be written ({getattr(error, 'strerror', None) or str(error).strip()}). "
-        "Free some space, or choose another queue folder in the preferences.",
-    )

@@ -5,13 +5,15 @@ hashed here, and folders are looked at. No bpy.
 
 from __future__ import annotations
 
+import gzip
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..app import App
 from ..panels import checks
-from ..panels.checks import Draft, Source
+from ..panels.checks import Character, Draft, Source
 from ..panels.view import new_batch_id
 from ..queue.contract import Json
 from ..queue.errors import MotionQueueError
@@ -59,6 +61,8 @@ class _Shot:
 
 def submit(app: App, plan: Plan) -> Submitted:
     """Queue all shots of a plan; those that cannot be are named, and do not hold up the others."""
+    if plan.draft.character is Character.SELECTED and "character" in plan.files:
+        pack(plan.files["character"])
     if not plan.clips and (found := checks.disk_problems(plan.draft)):
         return Submitted(refused=tuple((plan.draft.name or "The shot", problem.message) for problem in found))
     shots = tuple(_shots(plan))
@@ -78,6 +82,32 @@ def submit(app: App, plan: Plan) -> Submitted:
             _queue(app, specs, ids, refused)
     _queue(app, specs, ids, refused)
     return Submitted(job_ids=tuple(ids), refused=tuple(refused))
+
+
+def pack(rig: Path) -> None:
+    """Compress a .blend where it is, in a way that Blender reads too; it is durable then.
+
+    `MotionQueueError` output_not_writable: the file is as it was.
+    """
+    packed = rig.with_name(rig.name + ".packed")
+    try:
+        with packed.open("wb") as file:
+            file.write(gzip.compress(rig.read_bytes(), compresslevel=1))
+            file.flush()
+            os.fsync(file.fileno())
+        packed.replace(rig)
+    except OSError as error:
+        packed.unlink(missing_ok=True)
+        raise cannot_write(packed, error) from error
+
+
+def cannot_write(path: Path, error: Exception) -> MotionQueueError:
+    """For a file of the queue's own that Blender or we could not write."""
+    return MotionQueueError(
+        "output_not_writable",
+        f"{path} cannot be written ({getattr(error, 'strerror', None) or str(error).strip()}). "
+        "Free some space, or choose another queue folder in the preferences.",
+    )
 
 
 def _queue(app: App, specs: list[JobSpec], ids: list[str], refused: list[tuple[str, str]]) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from motion_queue.app import App
+from motion_queue.operators.submission import pack
 from motion_queue.queue import JobSpec, StoreError
+from motion_queue.queue.errors import MotionQueueError
 
 from .conftest import Mount, OpenApp
 from .support import LIMIT, SMALL, error_of, fill, rendered, run_all, says_what_to_do, wait_for
@@ -171,3 +174,14 @@ def _submit_once_it_can_be(app: App, spec: JobSpec) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def test_a_rig_of_the_window_that_fits_the_disk_once_only_stays_as_it_was(mount: Mount, tmp_path: Path) -> None:
+    folder = mount(tmp_path / "full", megabytes=0.3)
+    rig = folder / "rig-1.blend"
+    content = os.urandom(200_000)  # does not become smaller
+    rig.write_bytes(content)
+    with pytest.raises(MotionQueueError) as caught:
+        pack(rig)
+    assert caught.value.code == "output_not_writable" and "Free some space" in caught.value.message
+    assert [path.name for path in folder.iterdir()] == ["rig-1.blend"] and rig.read_bytes() == content

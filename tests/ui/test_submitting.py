@@ -13,6 +13,8 @@ from motion_queue.backends.character import mannequin  # noqa: E402
 
 from .conftest import Interface  # noqa: E402
 
+GZIP = b"\x1f\x8b"
+
 
 def test_a_prompt_becomes_a_motion_on_the_selected_armature(ui: Interface, tmp_path: Path) -> None:
     armature = mannequin.build(bpy.context.scene)
@@ -28,6 +30,8 @@ def test_a_prompt_becomes_a_motion_on_the_selected_armature(ui: Interface, tmp_p
     folder = tmp_path / "a person walks forward and juggles_01_v001"
     assert {"motion.bvh", "character.fbx"} <= {path.name for path in folder.iterdir()}
     assert job.source["armature"] == armature.name
+    (rig,) = (Path(given.path) for given in job.inputs if given.name == "character")
+    assert rig.read_bytes().startswith(GZIP) and [path.name for path in rig.parent.iterdir()] == [rig.name]
 
     ui.session.select(job_id)
     details = ui.until(lambda: ui.now.details if ui.now.details.over else None)
