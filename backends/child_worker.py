@@ -334,8 +334,10 @@ class Worker:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 env=environment,
-                # A group of its own: Ctrl-C is for the parent alone, and the whole group can be killed.
-                start_new_session=sys.platform != "win32",
+                # A group of its own: Ctrl-C is for the parent alone, and the whole group can be killed. Not a session of its own:
+                # Linux may share the processor out between sessions first (sched(7), autogroup), and then the low priority of a
+                # child counts for nothing beside the Blender in front of which somebody sits.
+                process_group=None if sys.platform == "win32" else 0,
                 creationflags=process_tree.creation_flags(low_priority=self.flavour.low_priority),
             )
         except OSError as error:

@@ -24,7 +24,6 @@ else:
     _HAS_PSUTIL = True
 
 _PROC = Path("/proc")
-_GROUP_TRIES, _GROUP_WAIT = 20, 0.11  # seconds
 _DARWIN_PRIO_PROCESS = 4  # sys/resource.h: PRIO_DARWIN_PROCESS
 _DARWIN_BACKGROUND = 0x1000  # sys/resource.h: PRIO_DARWIN_BG
 
@@ -137,7 +136,6 @@ def lower_priority(pid: int) -> str:
     try:
         if sys.platform == "linux":
             _linux_idle(pid)
-            _linux_lower_group(pid)
         elif sys.platform == "darwin":
             os.setpriority(_DARWIN_PRIO_PROCESS, pid, _DARWIN_BACKGROUND)
         # Windows: the class is given at creation, see creation_flags().
@@ -166,29 +164,6 @@ def _linux_idle(pid: int) -> None:
             os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
         except ProcessLookupError:
             continue  # that thread ended
-
-
-def _linux_lower_group(pid: int) -> None:
-    """Kernels may share the processor out between sessions first (sched(7), autogroup): the policy counts within one only, and
-    the session of an idle child gets as much as that of the Blender in front of which somebody sits.
-    """
-    try:
-        own, group = ((_PROC / who / "autogroup").read_bytes() for who in ("self", str(pid)))
-    except FileNotFoundError:
-        return  # this kernel does not do it
-    if own == group:
-        return  # a session with others in it, or none
-    for left in reversed(range(_GROUP_TRIES)):
-        file = os.open(_PROC / str(pid) / "autogroup", os.O_WRONLY)
-        try:
-            os.write(file, b"19")  # a nice value
-            return
-        except BlockingIOError:  # the kernel takes ten a second from all users together
-            if not left:
-                raise
-            time.sleep(_GROUP_WAIT)
-        finally:
-            os.close(file)
 
 
 def _linux_stat(pid: int) -> tuple[int, int, str] | None:
