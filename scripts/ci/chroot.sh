@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# A Debian 13 with its Blender 4.3 in a folder, and a program that starts that Blender:
-#   chroot.sh make DIR                      makes DIR, or leaves it as it is where it is complete
+# A Debian with its Blender in a folder, and a program that starts that Blender: trixie has 4.3, sid the newest.
+#   chroot.sh make SUITE DIR                makes DIR, or leaves it as it is where it is complete
 #   chroot.sh program DIR CHECKOUT FILE     writes FILE, which runs the Blender of DIR with the CHECKOUT and /tmp in sight
 #   chroot.sh runner DIR CHECKOUT FILE      the same for any program of DIR: FILE's first argument
 #
@@ -10,7 +10,7 @@
 # deleted here can reach through a mount. Needs root and util-linux.
 set -euo pipefail
 
-packages=(blender xvfb libgl1-mesa-dri libegl1 xdotool imagemagick python3-numpy python3-requests python3-zstandard)
+packages=(blender xvfb libgl1-mesa-dri libegl1 xdotool imagemagick python3-numpy python3-requests python3-zstandard python3-cattr)
 packages+=(dbus-daemon dunst libnotify-bin fonts-dejavu-core) # a desktop, as far as notifications go
 
 fail() {
@@ -32,7 +32,7 @@ remove() {
 }
 
 make_chroot() {
-    local dir=$1
+    local suite=$1 dir=$2
     mkdir -p "$(dirname "$dir")"
     exec 9>"$dir.lock"
     flock 9 # a second run waits for the first one's folder
@@ -43,7 +43,7 @@ make_chroot() {
     remove "$dir"
     remove "$dir.making" # what an interrupted run left
     # What the installers say goes into a file; it is shown where something goes wrong.
-    debootstrap --variant=minbase trixie "$dir.making" >"$dir.log" 2>&1 || said "$dir.log"
+    debootstrap --variant=minbase "$suite" "$dir.making" >"$dir.log" 2>&1 || said "$dir.log"
     # Packages must not start services on this machine.
     printf '#!/bin/sh\nexit 101\n' >"$dir.making/usr/sbin/policy-rc.d"
     chmod +x "$dir.making/usr/sbin/policy-rc.d"
@@ -74,15 +74,15 @@ END
 
 [ "$(id -u)" = 0 ] || fail "needs root, to mount and to chroot"
 case "${1:-}:$#" in
-make:2)
+make:3)
     # Once more inside a mount namespace of its own.
     [ -n "${MOTION_QUEUE_MOUNTS_APART:-}" ] || MOTION_QUEUE_MOUNTS_APART=1 exec unshare --mount "$0" "$@"
-    make_chroot "$2"
+    make_chroot "$2" "$3"
     ;;
 program:4) write_program "$2" "$3" "$4" blender ;;
 runner:4) write_program "$2" "$3" "$4" env ;;
 *)
-    echo "usage: chroot.sh make DIR | program DIR CHECKOUT FILE | runner DIR CHECKOUT FILE" >&2
+    echo "usage: chroot.sh make SUITE DIR | program DIR CHECKOUT FILE | runner DIR CHECKOUT FILE" >&2
     exit 2
     ;;
 esac

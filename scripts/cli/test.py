@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import bootstrap
+from ..window.harness import VARIABLE as WINDOW_VARIABLE
 from . import exit_codes
 
 TESTS = bootstrap.ROOT / "tests"
@@ -32,12 +33,14 @@ HANGING = 30 * 60.0  # seconds: a suite that takes longer hangs
 TEST_HANGING = 15 * 60  # seconds: a single test that takes longer hangs; it is ended with the stacks of all threads
 _SIDE_BY_SIDE = 2  # suites at once in continuous integration
 _ALONE = "window"  # a suite whose children get only what others leave: beside another one it would wait for long
+_NEWEST = "the newest Blender's window"
 _IN_BLENDER = ("blender", "children", "ui")  # suites that run again in every further Blender module
 _INSTALLED = "installed"  # the suite for an installed Blender
 _TORCH = "train"  # the suite for a Python that has torch, which is too large to install for every run
 _EXCUSED = ("is not beside",)  # reasons to skip that continuous integration forgives: motion data that is no part of the project
 INSTALLED_VARIABLE = "MOTION_QUEUE_TEST_BLENDER"
 TORCH_VARIABLE = "MOTION_QUEUE_TORCH_PYTHON"
+NEWEST_VARIABLE = "MOTION_QUEUE_NEWEST_WINDOW"  # a second runner like that of MOTION_QUEUE_WINDOW
 CI_VARIABLE = "MOTION_QUEUE_TEST_CI"
 
 # Further Blender modules in continuous integration: environment, locks, Python.
@@ -94,6 +97,12 @@ def test(args: Namespace) -> int:
         runs.append(_Run(name="training", python=Path(torch), paths=learning))
     elif learning:
         _missing(tally, "training", f"no Python with torch; name one in {TORCH_VARIABLE}", ci)
+    windows = [path for path in ours if _ALONE in path.parts]
+    newest = os.environ.get(NEWEST_VARIABLE, "")
+    if windows and newest:
+        runs.append(_Run(name=_NEWEST, python=Path(sys.executable), paths=windows, environment={WINDOW_VARIABLE: newest}))
+    elif windows and ci:
+        tally.not_run[_NEWEST] = f"no program named in {NEWEST_VARIABLE}"
     # Many tests wait for a child most of the time. In continuous integration, where nobody watches, two suites go on at once.
     alone = [run for run in runs if any(_ALONE in path.parts for path in run.paths)]
     with ThreadPoolExecutor(_SIDE_BY_SIDE if ci else 1) as pool:
