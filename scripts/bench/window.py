@@ -22,16 +22,29 @@ from typing import Any
 
 from motion_queue.scripts import build
 from motion_queue.scripts.cli.exit_codes import InputError
-from motion_queue.scripts.window.harness import NEEDED, VARIABLE, Screen, Window, install, module, runner
+from motion_queue.scripts.window.harness import (
+    LIMIT,
+    NEEDED,
+    VARIABLE,
+    Screen,
+    Window,
+    install,
+    module,
+    runner,
+    user_environment,
+)
 
 from .report import Report, percentile
 
 _INSIDE = Path(__file__).with_name("window_inside.py")
+_BUILDER = Path(__file__).parent / "retarget_eval" / "rigs.py"
 _STARTING = 180.0  # seconds in which as many jobs should run as are meant to; what runs then is said
 _ENDING = 20.0  # seconds in which a child that gets hardly any processor time may end, once it was told or killed
 SIZE = (480, 400)  # of the window: software draws four times as much in 0.1 s, and every gap would be a freeze without us
 _JUST_RUN = 10.0  # seconds of playback
 _QUITS = 3
+_RIGS = ("mixamo", "rigify")  # characters of the retargeting benchmark, of 65 bones and of 706 with controls
+_RIG_SHOTS = 100  # that are queued of each
 TICK, DRAW, OPERATOR, NEARLY = 2.0, 1.0, 10.0, 10.0  # milliseconds
 GONE = 2.0  # seconds
 
@@ -52,10 +65,11 @@ def run(argv: Sequence[str]) -> list[dict[str, Any]]:
         home.mkdir()
         install(prefix, build.build(Path(folder) / "zip", blender=None), home)
         fresh = shutil.copytree(home, Path(folder) / "fresh", symlinks=True)
+        rigs = [_built(prefix, name, Path(folder)) for name in _RIGS]
         screen = Screen(prefix)
         try:
             with Window(prefix, screen, home, size=SIZE, simulated=False) as window:
-                _measure(report, window, options, details)
+                _measure(report, window, options, rigs, details)
             seconds = []
             for number in range(_QUITS):
                 own = shutil.copytree(fresh, Path(folder) / f"home {number}", symlinks=True)  # without another one's jobs
@@ -90,7 +104,7 @@ yield from show_tab('Motion Queue')
 """)
 
 
-def _measure(report: Report, window: Window, options: argparse.Namespace, details: dict[str, Any]) -> None:
+def _measure(report: Report, window: Window, options: argparse.Namespace, rigs: Sequence[Path], details: dict[str, Any]) -> None:
     bring_in(window)
     whole_area(window)
     window.run("kept.inside.prepare()")
@@ -131,14 +145,42 @@ def _measure(report: Report, window: Window, options: argparse.Namespace, detail
     report.add("playback of an animated scene, idle", frames, "frames/s")
     report.add("playback of an animated scene, busy", busy_frames, "frames/s", note=f"{100 * busy_frames / frames:.0f} % of idle")
 
+    details["rigs"] = [_queue_rig(report, window, rig) for rig in rigs]
     if options.many:
         details["many"] = _many(report, window, options)
     _disable(report, window)
 
 
-def _gaps(window: Window, seconds: float, operations: int) -> dict[str, Any]:
+def _built(prefix: Sequence[str], name: str, folder: Path) -> Path:
+    """A character's .blend, by a Blender of its own: Rigify's operators need one."""
+    builder, rig = shutil.copy(_BUILDER, folder), folder / f"{name}.blend"
+    script = f"import pathlib, runpy; runpy.run_path({str(builder)!r})['build']({name!r}, pathlib.Path({str(rig)!r}))"
+    command = [*prefix, "blender", "--background", "--factory-startup", "--python-exit-code", "1", "--python-expr", script]
+    subprocess.run(command, env=user_environment(folder), timeout=LIMIT, check=True, capture_output=True)
+    return rig
+
+
+def _queue_rig(report: Report, window: Window, rig: Path) -> dict[str, Any]:
+    """New shots of an armature of the scene, which is edited meanwhile."""
+    window.run(f"kept.inside.bring_rig({window.send(rig)!r}); yield 2.0")
+    found = _gaps(window, 0.0, _RIG_SHOTS, with_rig=True)
+    bones = window.run("return kept.inside.remove_rig()")
+    submit = found["names"]["MOTION_QUEUE_OT_submit.execute"]
+    report.add(
+        f"a new shot of a selected armature with {bones} bones, p99 of {_RIG_SHOTS}", submit["p99"], "ms", target=OPERATOR,
+        note=f"median {submit['p50']:.1f}, longest {submit['max']:.1f}; {found['work']['refused']} refused",
+    )  # fmt: skip
+    counts = found["freeze_counts"]
+    report.add(
+        f"gaps over 100 ms with a call of ours meanwhile, {bones} bones", counts["undisturbed"], "", target=0,
+        note=f"{counts['all']} in all, {counts['with_calls']} with those in which the host took processors away",
+    )  # fmt: skip
+    return found
+
+
+def _gaps(window: Window, seconds: float, operations: int, *, with_rig: bool = False) -> dict[str, Any]:
     window.run("kept.meter.clear()")
-    done = window.run(f"return (yield from kept.inside.work({seconds}, {operations}))")
+    done = window.run(f"return (yield from kept.inside.work({seconds}, {operations}, with_rig={with_rig}))")
     found: dict[str, Any] = window.run("return kept.meter.report()")
     return found | {"work": done}
 

@@ -38,6 +38,7 @@ class Inside:
         self._latency: list[float] = []
         self._reports: dict[str, deque[tuple[str, int, float]]] = {}  # stage, the job's revision, when
         self._in_sight: frozenset[str] = frozenset()  # jobs whose rows were drawn last
+        self._rig: Any = None
 
     def _module(self, name: str) -> Any:
         return importlib.import_module(f"{self._package}.{name}")
@@ -66,14 +67,31 @@ class Inside:
                     thing.location = (5 * math.cos(turn), 5 * math.sin(turn), 0.2 * index)
                     thing.keyframe_insert("location", frame=frame)
 
+    def bring_rig(self, path: str) -> None:
+        """The armature of a file, selected and active in every scene."""
+        with bpy.data.libraries.load(path) as (there, wanted):
+            wanted.objects = [name for name in there.objects if not name.startswith("WGT-")]  # what controls look like
+        (self._rig,) = (thing for thing in wanted.objects if thing.type == "ARMATURE")
+        for scene in bpy.data.scenes:
+            scene.collection.objects.link(self._rig)
+            self._rig.select_set(True, view_layer=scene.view_layers[0])
+            scene.view_layers[0].objects.active = self._rig
+
+    def remove_rig(self) -> int:
+        """How many bones it has."""
+        bones = len(self._rig.data.bones)
+        bpy.data.objects.remove(self._rig)
+        bpy.ops.outliner.orphans_purge(do_recursive=True)
+        return bones
+
     # A person
 
-    def work(self, seconds: float, operations: int = 0) -> Wait:
+    def work(self, seconds: float, operations: int = 0, *, with_rig: bool = False) -> Wait:
         """Orbit, edit properties, change frames and scenes for so long, with a queue operation in each turn until so many are
-        done: ten a second, and longer where they need it."""
+        done: ten a second, and longer where they need it. `with_rig`: each is a new shot of the rig, which was posed anew."""
         began = time.monotonic()
         step, failed = 0, 0
-        acts = self._acts()
+        acts = [self._queue_rig] if with_rig else self._acts()
         window = self._driver["window"]()
         view = self._driver["area"]().spaces.active.region_3d
         while step < operations or time.monotonic() - began < seconds:
@@ -82,7 +100,7 @@ class Inside:
             step += 1
             view.view_rotation = Euler((1.1 + 0.3 * math.sin(step / 7), 0.0, step / 15)).to_quaternion()
             self._driver["region"]("WINDOW").tag_redraw()
-            thing = window.scene.collection.objects[-1]
+            thing = window.scene.collection.objects[0]
             thing.scale.x = 1.0 + 0.5 * math.sin(step / 3)
             if step % 3 == 0:
                 window.scene.frame_set(step % 240)
@@ -227,12 +245,7 @@ class Inside:
         rows = iter([row.id for row in self._rows() if str(row.state) == "queued"])
         cancelled: deque[str] = deque()
         operators = bpy.ops.motion_queue
-
-        def call(operator: Any, **options: Any) -> bool:
-            try:
-                return "FINISHED" in operator(**options)
-            except RuntimeError:  # the operator has refused and said why: the job may have begun to run, say
-                return False
+        call = _call
 
         def cancel() -> bool:
             cancelled.append(next(rows))
@@ -263,6 +276,10 @@ class Inside:
             lambda: call(operators.submit, prompt="a person jumps", character="BUILTIN", seconds=2.0, deliver=False),
             retry,
         ]
+
+    def _queue_rig(self) -> bool:
+        self._rig.pose.bones[-1].location.x += 0.001
+        return _call(bpy.ops.motion_queue.submit, prompt="a person jumps", character="SELECTED", seconds=2.0, deliver=False)
 
     # A day
 
@@ -372,3 +389,11 @@ class Inside:
     def take_latency(self) -> list[float]:
         found, self._latency = self._latency, []
         return found
+
+
+def _call(operator: Any, **options: Any) -> bool:
+    """Whether an operator did what it is for."""
+    try:
+        return "FINISHED" in operator(**options)
+    except RuntimeError:  # it has refused and said why: the job may have begun to run, say
+        return False
