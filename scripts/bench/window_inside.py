@@ -300,14 +300,10 @@ class Inside:
         working = self.work(seconds)
         for wait in working:
             due = min(submitted, before + int((submitted - before) * (time.monotonic() - began) / (0.9 * seconds)) + 1)
-            while self._submitted < due:
-                self._submitted += 1
-                self._submit_own("nothing", lambda: None, label=f"Shot {self._submitted:05d}", priority=self._submitted % 101)
+            self._submit_nothings(due)
             self._touch_some()
             yield wait
-        while self._submitted < submitted:
-            self._submitted += 1
-            self._submit_own("nothing", lambda: None, label=f"Shot {self._submitted:05d}")
+        self._submit_nothings(submitted)
         while self._session.follower().jobs.counts.unfinished:
             yield 0.1
         yield 0.5
@@ -323,6 +319,12 @@ class Inside:
             "draws": self._draws,
             "operations": self._operations,
         }
+
+    def _submit_nothings(self, until: int) -> None:
+        """Jobs that do nothing, until there were so many."""
+        while self._submitted < until:
+            self._submitted += 1
+            self._submit_own("nothing", lambda: None, label=f"Shot {self._submitted:05d}", priority=self._submitted % 101)
 
     def _touch_some(self) -> None:
         """One operation of a person on the newest job."""
