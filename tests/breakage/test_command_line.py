@@ -35,7 +35,9 @@ def test_a_bad_clip_of_several_ends_with_one_and_its_log_is_named(walk: Path, tm
 
 def test_stopped_by_ctrl_c_in_the_middle_of_a_retarget_it_goes_on_with_resume(walk: Path, tmp_path: Path) -> None:
     state, out = str(tmp_path / "state"), tmp_path / "out"
-    command = [*_MQ, "run", str(walk), "--resolution", "64x48", "--frames", "1-40", "--out", str(out), "--state", state, "--json"]
+    clip = tmp_path / "walk.bvh"
+    clip.write_text(repeated(walk.read_text(encoding="ascii"), 20), encoding="ascii")  # some seconds' work, on a fast machine too
+    command = [*_MQ, "run", str(clip), "--resolution", "64x48", "--frames", "1-40", "--out", str(out), "--state", state, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
@@ -53,3 +55,10 @@ def test_stopped_by_ctrl_c_in_the_middle_of_a_retarget_it_goes_on_with_resume(wa
     assert record["state"] == "completed"
     assert record["crash_count"] == 0, "a clean stop is no crash"
     assert record["result"]["render"]["frames"] == 40
+
+
+def repeated(clip: str, times: int) -> str:
+    """A BVH clip that plays so often, one after the other."""
+    head, frames, motion = clip.partition("Frames:")
+    count, time, rows = motion.split("\n", 2)
+    return f"{head}{frames} {times * int(count)}\n{time}\n{times * (rows.rstrip() + chr(10))}"
