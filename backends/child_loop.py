@@ -18,6 +18,7 @@ import platform
 import queue
 import re
 import select
+import signal
 import sys
 import threading
 import time
@@ -204,6 +205,8 @@ class _Child:
     def run(self) -> None:
         # A crash in native code or a hang leaves a Python traceback on standard error, and so in the job's log.
         faulthandler.enable(file=sys.stderr)
+        if sys.platform != "win32":
+            faulthandler.register(signal.SIGUSR1, file=sys.stderr)  # the parent asks before it ends a child that seems to hang
         threading.Thread(target=self._read, name="parent-watch", daemon=True).start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         sys.path.extend(self._config.python_path)

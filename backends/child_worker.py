@@ -55,6 +55,9 @@ _TAIL_LINES = 40
 _LINE_LIMIT = 2_000  # characters of one line of a child's own output
 _KILLED_WAIT = 0.5  # seconds a killed process gets to leave; one in the middle of a disk access takes its time
 _HANG_TRACEBACK = 0.8  # of the heartbeat timeout: a hanging child prints where it hangs before it is killed
+_HANG_LOW = 30.0  # instead, for a child that may have to wait for the processor, which it cannot know; it is asked before
+_TRACEBACK_WAIT = 0.5  # seconds for the answer
+_TRACEBACK_SIGNAL = getattr(signal, "SIGUSR1", None)  # not on Windows
 
 
 class WorkerState(StrEnum):
@@ -156,8 +159,8 @@ class Worker:
         self.failure: MotionQueueError | None = None  # why it is of no use any more
         self.jobs = 0
         self.idle_since = time.monotonic()
-        self.state_since = time.monotonic()
-        self.silent = 0.0  # seconds without a sign of life, counted by the pool's watcher
+        self.silent = 0.0  # seconds without a sign of life, as `count` counts them
+        self.in_state = 0.0  # the same for seconds in this state
         self.reserved = False  # a thread is waiting for it, or has it
         self.outcome: Outcome | None = None
         self.started_job = False
@@ -174,7 +177,8 @@ class Worker:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._write_lock = threading.Lock()
         self._end_lock = threading.Lock()
-        self._hang_after = limits.heartbeat_timeout * _HANG_TRACEBACK
+        self._hang_after = limits.heartbeat_timeout * (_HANG_LOW if flavour.low_priority else _HANG_TRACEBACK)
+        self._processor: float | None = None  # seconds that it had when it wanted more
         self._process = self._start()
         self.pid = self._process.pid
         self._threads = [
@@ -227,6 +231,17 @@ class Worker:
             self._set_state(WorkerState.ENDED)
         self._changed()
 
+    def count(self, passed: float) -> None:
+        """So many seconds have passed. A child that wants the processor grows older by what it got of it only: where other
+        programs take all of it (Blender renders), one of low priority stands still, and does not hang.
+        """
+        before, self._processor = self._processor, process_tree.processor_time(self.pid)
+        if before is not None and self._processor is not None:
+            passed = min(passed, self._processor - before)
+        with self.condition:
+            self.silent += passed
+            self.in_state += passed
+
     def look(self, table: process_tree.Table | None) -> None:
         """Measure the memory of the whole tree, finding its members anew when a process table is given."""
         if table is not None:
@@ -260,6 +275,9 @@ class Worker:
             if self._process.returncode is not None:
                 return
             messages = self._threads[0]
+            if self.failure is not None and self.failure.code == "child_hung" and _TRACEBACK_SIGNAL is not None:
+                self._process.send_signal(_TRACEBACK_SIGNAL)
+                messages.join(_TRACEBACK_WAIT)
             if polite > 0 and messages.is_alive():
                 self._send(encode(Quit()))
                 messages.join(polite)  # the end of its pipe is the end of the process, and leaves it unreaped
@@ -356,9 +374,9 @@ class Worker:
 
     def _set_state(self, state: WorkerState) -> None:
         self.state = state
-        self.state_since = time.monotonic()
+        self.in_state = 0.0
         if state is WorkerState.READY:
-            self.idle_since = self.state_since
+            self.idle_since = time.monotonic()
         self.condition.notify_all()
 
     def _send(self, data: bytes) -> None:

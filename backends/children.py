@@ -555,13 +555,12 @@ class ChildPool:
     def _check_signs_of_life(self, workers: Sequence[Worker], passed: float) -> None:
         settings = self._settings
         for worker in workers:
-            worker.silent += passed
-            age = time.monotonic() - worker.state_since
+            worker.count(passed)
             if worker.state is WorkerState.STARTING:
-                if age > settings.start_timeout:
-                    worker.fail(no_hello(worker.flavour, age))
-            elif worker.state is WorkerState.RESETTING and age > settings.reset_timeout:
-                worker.fail(hung(worker.flavour, age))
+                if worker.in_state > settings.start_timeout:
+                    worker.fail(no_hello(worker.flavour, worker.in_state))
+            elif worker.state is WorkerState.RESETTING and worker.in_state > settings.reset_timeout:
+                worker.fail(hung(worker.flavour, worker.in_state))
             elif worker.state is not WorkerState.ENDED and worker.silent > settings.heartbeat_timeout:
                 worker.fail(hung(worker.flavour, worker.silent))
 

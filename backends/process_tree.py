@@ -129,6 +129,21 @@ def end_own_tree() -> None:
         os.killpg(os.getpid(), number)
 
 
+def processor_time(pid: int) -> float | None:
+    """Seconds of the processor that the first thread of a process has had, while it wants more: it has it now, or waits for it.
+    None while it waits for something else, and where that cannot be seen.
+    """
+    if sys.platform != "linux":
+        return None
+    stat = _linux_stat(pid)
+    if stat is None or stat[2] != "R":
+        return None
+    try:
+        return int((_PROC / str(pid) / "schedstat").read_bytes().split()[0]) / 1e9
+    except (OSError, IndexError):
+        return None
+
+
 def lower_priority(pid: int) -> str:
     """Let a child, and all that it starts, work only while nobody else wants the processor. Right after its start, before it has
     threads. Returns "" or why that was not possible.

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import queue
+import signal
 import sys
 import threading
 import time
@@ -107,6 +108,8 @@ class Child:
 
     def run(self) -> None:
         faulthandler.enable(file=sys.stderr)
+        if hasattr(faulthandler, "register"):
+            faulthandler.register(signal.SIGUSR1, file=sys.stderr)  # the parent asks before it ends a child that seems to hang
         self._channel.send(
             {
                 "type": "hello",

@@ -53,7 +53,6 @@ def priority(arguments: Arguments, context: ChildContext) -> Arguments:
 
 
 def count_until_stopped(arguments: Arguments, context: ChildContext) -> Arguments:
-    os.sched_setaffinity(0, {arguments["cpu"]})
     context.log("info", "counting")
     while True:
         context.check()

@@ -110,9 +110,10 @@ def test_a_warm_worker_that_died_while_idle_costs_no_job(make_pool: MakePool) ->
     assert first != second
 
 
+@pytest.mark.parametrize("low", [True, False])
 @pytest.mark.parametrize("entry", ["hold_the_interpreter", "stop_the_process"])
-def test_a_child_without_a_sign_of_life_is_ended(make_pool: MakePool, entry: str) -> None:
-    pool = make_pool(heartbeat=0.1, heartbeat_timeout=2.0)
+def test_a_child_without_a_sign_of_life_is_ended(make_pool: MakePool, entry: str, low: bool) -> None:
+    pool = make_pool(heartbeat=0.1, heartbeat_timeout=2.0, low_priority=low)
     error = failure(pool, entry, {}, context := Context())
     assert error.code == "child_hung"
     assert "heartbeat timeout" in error.message

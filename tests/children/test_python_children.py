@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -174,25 +176,60 @@ def test_all_threads_of_a_low_priority_child_run_only_when_the_machine_is_idle(m
     assert result["idle"] is low
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the system's scheduler is asked, and processors are chosen, in Linux's way")
-def test_a_low_priority_child_gets_next_to_nothing_of_a_processor_that_somebody_wants(make_pool: MakePool) -> None:
+@pytest.fixture
+def one_processor() -> Iterator[int]:
+    """This process, and what it starts from now on, have one processor in common."""
+    if sys.platform != "linux":
+        pytest.skip("processors are chosen in Linux's way")
+    before = os.sched_getaffinity(0)
+    chosen = min(before)
+    os.sched_setaffinity(0, {chosen})
+    yield chosen
+    os.sched_setaffinity(0, before)
+
+
+def test_a_low_priority_child_gets_next_to_nothing_of_a_processor_that_somebody_wants(
+    make_pool: MakePool, one_processor: int
+) -> None:
     pool, context = make_pool(low_priority=True), Context()
-    processors = os.sched_getaffinity(0)
-    cpu = min(processors)
-    call = Call(lambda: pool.run(PYTHON, f"{ENTRIES}:count_until_stopped", {"cpu": cpu}, context))
+    call = Call(lambda: pool.run(PYTHON, f"{ENTRIES}:count_until_stopped", {}, context))
     context.wait_line("counting")
-    os.sched_setaffinity(0, {cpu})
-    try:
-        ours, theirs = time.thread_time(), processor_seconds(context.workers[0][1])
-        while time.thread_time() - ours < 0.5:
-            pass
-        ours, theirs = time.thread_time() - ours, processor_seconds(context.workers[0][1]) - theirs
-    finally:
-        os.sched_setaffinity(0, processors)
-        context.stop()
+    ours, theirs = time.thread_time(), processor_seconds(context.workers[0][1])
+    while time.thread_time() - ours < 0.5:
+        pass
+    ours, theirs = time.thread_time() - ours, processor_seconds(context.workers[0][1]) - theirs
+    context.stop()
     with pytest.raises(StepStopped):
         call.result()
     assert theirs < ours / 5  # a half, if it took part
+
+
+@pytest.mark.parametrize("entry", ["echo", "count_until_stopped"], ids=["while it starts", "while it works"])
+def test_a_child_that_others_leave_no_processor_waits_and_does_not_hang(
+    make_pool: MakePool, one_processor: int, entry: str
+) -> None:
+    pool, context = make_pool(low_priority=True, heartbeat=0.1, heartbeat_timeout=2.0, start_timeout=3.0), Context()
+    working = entry != "echo"
+    if working:
+        call = Call(lambda: pool.run(PYTHON, f"{ENTRIES}:{entry}", {}, context))
+        context.wait_line("counting")
+    busy = [subprocess.Popen([sys.executable, "-I", "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        if not working:
+            call = Call(lambda: pool.run(PYTHON, f"{ENTRIES}:{entry}", {}, context))
+        time.sleep(8.0)
+        assert call.is_alive(), "it had the processor, or it was taken for one that hangs"
+    finally:
+        for other in busy:
+            other.kill()
+            other.wait()
+    if working:
+        context.stop()
+        with pytest.raises(StepStopped):
+            call.result()
+    else:
+        assert call.result()["main_thread"]
+    assert pool.stats().crashed == 0
 
 
 def processor_seconds(pid: int) -> float:
