@@ -12,6 +12,7 @@ from pathlib import Path
 from .support import LIMIT
 
 _MQ = [sys.executable, "-I", "-m", "motion_queue.scripts.cli"]
+_RETARGETING = ("Loading the character", "Retargeting", "Writing the action", "Saving the character", "Exporting FBX")
 _SMALL = ["--resolution", "64x48", "--frames", "1-3"]
 
 
@@ -35,13 +36,11 @@ def test_a_bad_clip_of_several_ends_with_one_and_its_log_is_named(walk: Path, tm
 
 def test_stopped_by_ctrl_c_in_the_middle_of_a_retarget_it_goes_on_with_resume(walk: Path, tmp_path: Path) -> None:
     state, out = str(tmp_path / "state"), tmp_path / "out"
-    clip = tmp_path / "walk.bvh"
-    clip.write_text(repeated(walk.read_text(encoding="ascii"), 20), encoding="ascii")  # some seconds' work, on a fast machine too
-    command = [*_MQ, "run", str(clip), "--resolution", "64x48", "--frames", "1-40", "--out", str(out), "--state", state, "--json"]
+    command = [*_MQ, "run", str(walk), "--resolution", "64x48", "--out", str(out), "--state", state, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        if "Exporting FBX" in line:
+        if any(stage in line for stage in _RETARGETING):  # not each of them is shown
             process.send_signal(signal.SIGINT)
             break
     process.communicate(timeout=LIMIT)
@@ -54,11 +53,4 @@ def test_stopped_by_ctrl_c_in_the_middle_of_a_retarget_it_goes_on_with_resume(wa
     record = json.loads((out / "walk" / "job.json").read_text(encoding="utf-8"))
     assert record["state"] == "completed"
     assert record["crash_count"] == 0, "a clean stop is no crash"
-    assert record["result"]["render"]["frames"] == 40
-
-
-def repeated(clip: str, times: int) -> str:
-    """A BVH clip that plays so often, one after the other."""
-    head, frames, motion = clip.partition("Frames:")
-    count, time, rows = motion.split("\n", 2)
-    return f"{head}{frames} {times * int(count)}\n{time}\n{times * (rows.rstrip() + chr(10))}"
+    assert record["result"]["render"]["frames"] == 120

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def test_an_interrupted_run_goes_on_with_resume(checkout: Path, tmp_path: Path) 
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        if "Rendering frame 3 " in line:
+        if (frame := re.search(r"Rendering frame (\d+) ", line)) and int(frame[1]) >= 3:  # not every frame is shown
             process.send_signal(signal.SIGINT)
             break
     rest, errors = process.communicate(timeout=60)
@@ -142,7 +143,7 @@ def test_cancel_reaches_the_process_that_works_on_the_job(checkout: Path, tmp_pa
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        if "Rendering frame 1 " in line:
+        if "Rendering frame " in line:
             break
     done = mq(checkout, "cancel", "--state", state, "--all")
     rest, errors = process.communicate(timeout=60)
