@@ -5,12 +5,15 @@ armature or the whole scene. On the main thread, when a shot is queued.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
 
+from ..backends.retarget import load
 from ..panels import compat
 from ..queue.contract import Json
 from .submission import cannot_write
@@ -45,16 +48,62 @@ def render_options(scene: Any) -> dict[str, Json]:
 
 
 def write_rig(armature: Any, folder: Path) -> Path:
-    """A .blend with nothing but the armature and what it is made of. `MotionQueueError` output_not_writable.
+    """A .blend with nothing but the armature and what it is made of, without its actions. `MotionQueueError` output_not_writable.
 
     Not compressed, which takes longer than writing and is for other threads (`submission.pack`).
     """
     path = _new(folder, "rig")
-    try:
-        bpy.data.libraries.write(str(path), {armature}, path_remap="ABSOLUTE")
-    except (OSError, RuntimeError) as error:
-        raise cannot_write(path, error) from error
+    with _still(armature) as still:
+        try:
+            bpy.data.libraries.write(str(path), {still}, path_remap="ABSOLUTE")
+        except (OSError, RuntimeError) as error:
+            raise cannot_write(path, error) from error
     return path
+
+
+@contextlib.contextmanager
+def _still(armature: Any) -> Iterator[Any]:
+    """The armature, or for so long a copy of it without actions: no job wants them, and those of a capture are a hundred
+    megabytes, which take Blender a tenth of a second and more. The armature itself is not touched, for then Blender would
+    take back what was posed and has no key yet.
+    """
+    animation = armature.animation_data
+    if armature.library is not None or animation is None or not (animation.action or animation.nla_tracks):
+        yield armature
+        return
+    copies = [_own_copy(armature)]
+    try:
+        _stand_for(copies, armature)
+        yield copies[0]
+    finally:
+        for copy in copies:  # which nothing uses: they are freed, and not looked for in everything
+            kind: Any = bpy.data.objects if isinstance(copy, bpy.types.Object) else bpy.data.armatures
+            kind.remove(copy, do_unlink=False)
+
+
+def _own_copy(block: Any) -> Any:
+    copy = block.copy()
+    if copy.override_library:  # what is changed of it would be taken back when the file is read
+        copy.make_local(clear_liboverride=True)
+    return copy
+
+
+def _stand_for(copies: list[Any], armature: Any) -> None:
+    """Take the actions from a copy, and all that would bring the armature itself into its file."""
+    still = copies[0]
+    still[load.STANDS_FOR] = armature.name
+    animation = still.animation_data
+    animation.use_tweak_mode = False  # in which the action cannot be changed
+    animation.action = None
+    for track in list(animation.nla_tracks):
+        animation.nla_tracks.remove(track)
+    if armature.data.library is None and armature.data.animation_data is not None:
+        copies.append(_own_copy(armature.data))
+        for driver in copies[1].animation_data.drivers:
+            for target in (t for variable in driver.driver.variables for t in variable.targets):
+                if target.id == armature:
+                    target.id = still
+        still.data = copies[1]
 
 
 def saved_scene(folder: Path) -> Path:

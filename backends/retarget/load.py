@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import bpy
 
 FORMATS = (".blend", ".fbx", ".glb", ".gltf")
+STANDS_FOR = "motion_queue_stands_for"  # a property of an armature that is a copy: whose
 _HEADER = re.compile(rb"BLENDER(?:\d\d)?[-_](?:\d\d)?[vV](\d{3,4})")
 _SHOWN = 8  # names in a message
 _FARTHEST = 1e7  # metres, or times; what is farther out can neither be computed nor seen
@@ -52,9 +53,13 @@ def load_character(path: str, armature: str) -> bpy.types.Object:
     armatures = [o for o in bpy.data.objects if o.type == "ARMATURE" and o not in overridden]
     if not armatures:
         _refuse_missing_libraries(source.name)
-    found = choose_armature(armatures, armature, source.name)
+    copies = [o for o in armatures if STANDS_FOR in o]
+    found = copies[0] if copies else choose_armature(armatures, armature, source.name)
     _refuse_nobody(found, source.name)
-    return _isolate(found)
+    found = _isolate(found)
+    if STANDS_FOR in found:
+        found.name = found.pop(STANDS_FOR)
+    return found
 
 
 def open_blend(path: Path, *, use_scripts: bool, role: str = "character") -> None:

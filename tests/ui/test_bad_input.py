@@ -6,7 +6,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,20 +90,6 @@ def test_a_state_folder_that_vanished_is_told_and_the_queue_opens_anew(held: Int
     assert held.run("restart") == {"FINISHED"}
     held.until(lambda: held.now.phase == "ready")
     held.submit(prompt="waves", character="BUILTIN", deliver=False)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk with hardly any room."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"this user may not mount: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_disk_is_told_in_the_panel_and_when_a_shot_is_queued(held: Interface, small: Path) -> None:
