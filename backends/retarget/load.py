@@ -53,11 +53,11 @@ def load_character(path: str, armature: str) -> bpy.types.Object:
     armatures = [o for o in bpy.data.objects if o.type == "ARMATURE" and o not in overridden]
     if not armatures:
         _refuse_missing_libraries(source.name)
-    copies = [o for o in armatures if STANDS_FOR in o]
+    copies = [o for o in armatures if o.get(STANDS_FOR)]
     found = copies[0] if copies else choose_armature(armatures, armature, source.name)
     _refuse_nobody(found, source.name)
     found = _isolate(found)
-    if STANDS_FOR in found:
+    if copies:
         found.name = found.pop(STANDS_FOR)
     return found
 

@@ -22,6 +22,7 @@ from mathutils import Euler
 
 STEP = 0.1  # seconds between two turns of the view: software draws it in half of that
 OBJECTS, SCENES = 20, 3
+CAPTURED, CAPTURED_BONES = 3000, 65  # frames of a capture, and bones that it keys
 Wait = Generator[float, None, Any]
 
 
@@ -76,6 +77,23 @@ class Inside:
             scene.collection.objects.link(self._rig)
             self._rig.select_set(True, view_layer=scene.view_layers[0])
             scene.view_layers[0].objects.active = self._rig
+
+    def animate_rig(self) -> int:
+        """Give it an action as Blender imports a capture, a key in each frame for all that a bone can do; how many keys."""
+        compat = self._module("backends.compat")
+        action = bpy.data.actions.new("Capture")
+        curves, _ = compat.action_curves(action, self._rig.name)
+        keyed = [bone for bone in self._rig.pose.bones if not bone.name.startswith(("DEF-", "MCH-", "ORG-"))]
+        for bone in keyed[:CAPTURED_BONES]:
+            for path, rest in (("location", (0.0,) * 3), ("rotation_quaternion", (1.0, 0.0, 0.0, 0.0)), ("scale", (1.0,) * 3)):
+                for index, value in enumerate(rest):
+                    keys = [x for frame in range(CAPTURED) for x in (frame + 1.0, value)]
+                    curve = curves.new(f'pose.bones["{bone.name}"].{path}', index=index)
+                    curve.keyframe_points.add(CAPTURED)
+                    curve.keyframe_points.foreach_set("co", keys)
+                    curve.update()
+        compat.assign_action(self._rig, action)
+        return len(curves) * CAPTURED
 
     def remove_rig(self) -> int:
         """How many bones it has."""

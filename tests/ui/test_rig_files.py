@@ -11,6 +11,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from motion_queue.backends.character import mannequin  # noqa: E402
+from motion_queue.backends.retarget import load  # noqa: E402
 from motion_queue.operators import scene_files  # noqa: E402
 from motion_queue.queue.errors import MotionQueueError  # noqa: E402
 
@@ -138,7 +139,7 @@ def test_an_animated_rig_keeps_its_name_and_its_drivers_in_the_job(ui: Interface
     bpy.ops.wm.open_mainfile(filepath=str(made))
     armature = bpy.data.objects[name]
     assert [block.name for block in bpy.data.objects if block.type == "ARMATURE"] == [name]
-    assert scene_files.load.STANDS_FOR not in armature
+    assert load.STANDS_FOR not in armature
     assert asked(armature) == [armature, armature]
 
 
