@@ -17,7 +17,7 @@ from ..queue.channel import Event
 from ..queue.errors import MotionQueueError
 from . import applying, session
 from .curves import DEFAULT_TOLERANCE, ApplyOptions, Bones, Destination, Place
-from .target import check_target, find_target
+from .target import active_target, check_target, no_armature
 
 if TYPE_CHECKING:
     from bpy.types import Context
@@ -81,11 +81,15 @@ class MOTION_QUEUE_OT_apply(bpy.types.Operator):  # noqa: N801 - Blender's own p
 
     @classmethod
     def poll(cls, context: Context) -> bool:
+        # Asked with each redraw: not all objects of a scene are looked at. A name that is given later may still be a target.
+        if not bpy.data.armatures:
+            cls.poll_message_set(no_armature().message)
+            return False
         try:
-            check_target(find_target())
+            if (active := active_target()) is not None:
+                check_target(active)
         except MotionQueueError as error:
-            # A name that is given later may still be a target; only a scene without any has nothing to apply to.
-            if error.code in ("no_armature", "armature_in_edit_mode"):
+            if error.code == "armature_in_edit_mode":
                 cls.poll_message_set(error.message)
                 return False
         return True

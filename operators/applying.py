@@ -30,7 +30,7 @@ from ..motion.rig import Rig
 from ..motion.rigify import RigKind, kind
 from ..queue.contract import StopReason
 from ..queue.errors import MotionQueueError
-from . import actions, curves
+from . import actions, curves, scene_files
 from .curves import ApplyOptions, Bones, Destination, Place
 from .target import blocking_mode, check_target, find_target, is_selected, obstacles, some
 
@@ -419,7 +419,7 @@ def _hand_over(target: bpy.types.Object, rig: Rig, folder: Path) -> tuple[tuple[
     """
     if kind(rig.names) is RigKind.RIGIFY_CONTROL:
         path = folder / "rig.blend"
-        bpy.data.libraries.write(str(path), {target})
+        scene_files.save_rig(target, path)
         return (ChildKind.BLENDER, fit_controls.ENTRY), {"character": str(path), "armature": target.name}
     path = folder / "rig.npz"
     fit.save_rig(path, rig, tuple(target.pose.bones[name].rotation_mode for name in rig.names))

@@ -48,17 +48,25 @@ def render_options(scene: Any) -> dict[str, Json]:
 
 
 def write_rig(armature: Any, folder: Path) -> Path:
-    """A .blend with nothing but the armature and what it is made of, without its actions. `MotionQueueError` output_not_writable.
+    """A new file in a folder of the queue's, as `save_rig` writes it. `MotionQueueError` output_not_writable."""
+    path = _new(folder, "rig")
+    try:
+        save_rig(armature, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def save_rig(armature: Any, path: Path) -> None:
+    """A .blend with nothing but the armature and what it is made of, without its actions. OSError where it cannot be written.
 
     Not compressed, which takes longer than writing and is for other threads (`submission.pack`).
     """
-    path = _new(folder, "rig")
     with _still(armature) as still:
         try:
             bpy.data.libraries.write(str(path), {still}, path_remap="ABSOLUTE")
-        except (OSError, RuntimeError) as error:
-            raise cannot_write(path, error) from error
-    return path
+        except RuntimeError as error:  # which says why in words only
+            raise OSError(str(error).strip()) from error
 
 
 @contextlib.contextmanager

@@ -18,35 +18,45 @@ _SHOWN = 8  # names in a message
 def find_target(name: str = "") -> bpy.types.Object:
     """The armature that is meant: the one called `name`, else the active one (or that of the active mesh), else the only selected
     one, else the only one of the scene. MotionQueueError: no_armature, several_armatures."""
-    context = bpy.context
-    armatures = [o for o in context.scene.objects if o.type == "ARMATURE"]
+    scene = bpy.context.scene
+    if not name and (active := active_target()) is not None:
+        return active
+    armatures = [o for o in scene.objects if o.type == "ARMATURE"]
     names = [o.name for o in armatures]
     if name:
         found = next((o for o in armatures if o.name == name), None)
         if found is None:
             raise MotionQueueError(
                 "no_armature",
-                f"The scene {context.scene.name} has no armature called {name!r}. It has: {some(names) or 'none'}.",
+                f"The scene {scene.name} has no armature called {name!r}. It has: {some(names) or 'none'}.",
                 details={"armature": "not in the scene"},
             )
         return found
-    active = context.view_layer.objects.active
-    if active is not None and active.type == "MESH":
-        active = active.find_armature()
-    if active is not None and active.type == "ARMATURE":
-        return active
     selected = [o for o in armatures if o.select_get()]
     for these in (selected, armatures):
         if len(these) == 1:
             return these[0]
     if not armatures:
-        raise MotionQueueError(
-            "no_armature", f"The scene {context.scene.name} has no armature. Add a character, then apply the motion to it."
-        )
+        raise no_armature()
     raise MotionQueueError(
         "several_armatures",
         f"The scene has several armatures ({some(names)}). Select the one that the motion is for.",
         details={"armature": "choose one"},
+    )
+
+
+def active_target() -> bpy.types.Object | None:
+    """The active armature, or that of the active mesh."""
+    active = bpy.context.view_layer.objects.active
+    if active is not None and active.type == "MESH":
+        active = active.find_armature()
+    return active if active is not None and active.type == "ARMATURE" else None
+
+
+def no_armature() -> MotionQueueError:
+    return MotionQueueError(
+        "no_armature",
+        f"The scene {bpy.context.scene.name} has no armature. Add a character, then apply the motion to it.",
     )
 
 

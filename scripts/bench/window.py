@@ -45,6 +45,7 @@ _JUST_RUN = 10.0  # seconds of playback
 _QUITS = 3
 _RIGS = ("mixamo", "rigify")  # characters of the retargeting benchmark, of 65 bones and of 706 with controls
 _RIG_SHOTS = 300  # that are queued of each
+_SHOWN = 8.0  # seconds in which each scene is shown once: it then takes its own copy of a rig and of a capture
 TICK, DRAW, OPERATOR, NEARLY = 2.0, 1.0, 10.0, 10.0  # milliseconds
 GONE = 2.0  # seconds
 
@@ -162,10 +163,11 @@ def _built(prefix: Sequence[str], name: str, folder: Path) -> Path:
 
 def _queue_rig(report: Report, window: Window, rig: Path) -> list[dict[str, Any]]:
     """New shots of an armature of the scene, which is edited meanwhile: as it is, and with a capture on it."""
-    window.run(f"kept.inside.bring_rig({window.send(rig)!r}); yield 2.0")
+    window.run(f"kept.inside.bring_rig({window.send(rig)!r})")
+    window.run(f"yield from kept.inside.work({_SHOWN})")
     still = _gaps(window, 0.0, _RIG_SHOTS, with_rig=True)
     keys = window.run("return kept.inside.animate_rig()")
-    window.run("yield from kept.inside.work(8.0)")  # each scene takes its own copy of a capture as it is first shown
+    window.run(f"yield from kept.inside.work({_SHOWN})")
     moving = _gaps(window, 0.0, _RIG_SHOTS, with_rig=True)
     bones = window.run("return kept.inside.remove_rig()")
     for found, what in ((still, f"{bones} bones"), (moving, f"{bones} bones and {keys:,} keys")):

@@ -22,6 +22,7 @@ from mathutils import Euler
 
 STEP = 0.1  # seconds between two turns of the view: software draws it in half of that
 OBJECTS, SCENES = 20, 3
+OUT_OF_SIGHT = 10_000  # objects of each scene that are not drawn: who walks through all objects of a film's scene is found out
 CAPTURED, CAPTURED_BONES = 3000, 65  # frames of a capture, and bones that it keys
 Wait = Generator[float, None, Any]
 
@@ -55,10 +56,15 @@ class Inside:
         space.shading.type = "WIREFRAME"
         space.overlay.show_overlays = space.show_gizmo = False
         space.show_region_header = space.show_region_tool_header = space.show_region_toolbar = False
+        shelf = bpy.data.collections.new("Out of Sight")
+        for index in range(OUT_OF_SIGHT):
+            shelf.objects.link(bpy.data.objects.new(f"Other {index}", None))
         for number in range(SCENES):
             scene = bpy.context.scene if number == 0 else bpy.data.scenes.new(f"Scene {number}")
             scene.frame_end = 240
             scene.render.resolution_x, scene.render.resolution_y = 320, 240
+            scene.collection.children.link(shelf)
+            scene.view_layers[0].layer_collection.children[shelf.name].exclude = True
             for index in range(OBJECTS):
                 mesh = bpy.data.meshes.get("Cube") or bpy.data.meshes.new("Cube")
                 thing = bpy.data.objects.new(f"Thing {number}.{index}", mesh)

@@ -428,3 +428,12 @@ def test_a_rig_with_controls_gets_them_keyed_and_moves_as_the_clip_does(
         bpy.context.scene.frame_set(1 + frame)
         heads = np.array([target.matrix_world @ target.pose.bones[rig.names[bone]].head for bone in legs])
         assert np.abs(heads - wanted[frame, legs]).max() < 0.03, "half a degree over a body is a centimetre or so"
+
+    first = target.animation_data.action
+    again = put(place=Place.ORIGINAL)
+    assert again.error is None and target.animation_data.action.name == again.action != first.name
+    values = [
+        [(c.data_path, c.array_index, c.evaluate(20.0)) for c in _curves(bpy.data.actions[name])]
+        for name in (first.name, again.action)
+    ]
+    assert values[0] == values[1], "what the rig plays already changes nothing"

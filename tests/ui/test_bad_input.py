@@ -53,6 +53,17 @@ def test_a_hidden_armature_and_one_with_an_action_are_queued(held: Interface, ar
     assert armature.animation_data.action == action, "a user's own action stays where it is"
 
 
+def test_a_motion_is_applied_only_where_there_is_an_armature_that_can_take_one(held: Interface) -> None:
+    assert not bpy.ops.motion_queue.apply.poll()
+    made = mannequin.build(bpy.context.scene)
+    bpy.context.view_layer.objects.active = None
+    assert bpy.ops.motion_queue.apply.poll(), "it is looked for when the motion is applied"
+    bpy.context.view_layer.objects.active = made
+    assert bpy.ops.motion_queue.apply.poll()
+    bpy.ops.object.mode_set(mode="EDIT")
+    assert not bpy.ops.motion_queue.apply.poll()
+
+
 def test_an_armature_that_is_renamed_or_deleted_leaves_its_job_as_it_was(held: Interface, armature: Any) -> None:
     job_id = held.submit(prompt="jumps", deliver=False, seconds=1)
     armature.name = "Somebody Else"
