@@ -6,7 +6,7 @@ Knows Blender's API and nothing of jobs, characters or renders.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -66,6 +66,17 @@ def action_curves(action: bpy.types.Action, name: str, slot_of: str = "") -> tup
     strip = layer.strips[0] if len(layer.strips) else layer.strips.new(type="KEYFRAME")
     bag = strip.channelbag(slot, ensure=True)
     return bag.fcurves, bag.groups
+
+
+def all_curves(action: bpy.types.Action) -> Iterator[bpy.types.FCurve]:
+    """The F-curves of an action, whoever plays them."""
+    if not hasattr(action, "slots"):
+        yield from action.fcurves
+        return
+    for layer in action.layers:
+        for strip in layer.strips:
+            for bag in strip.channelbags:
+                yield from bag.fcurves
 
 
 def assign_action(target: bpy.types.Object, action: bpy.types.Action) -> None:

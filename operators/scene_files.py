@@ -13,10 +13,13 @@ from typing import Any
 
 import bpy
 
+from ..backends.compat import all_curves
 from ..backends.retarget import load
 from ..panels import compat
 from ..queue.contract import Json
 from .submission import cannot_write
+
+_MOST_KEYS = 100_000  # of an armature's actions, which Blender writes in some 10 ms
 
 
 def unbaked(scene: Any) -> tuple[str, ...]:
@@ -71,12 +74,13 @@ def save_rig(armature: Any, path: Path) -> None:
 
 @contextlib.contextmanager
 def _still(armature: Any) -> Iterator[Any]:
-    """The armature, or for so long a copy of it without actions: no job wants them, and those of a capture are a hundred
+    """The armature, or for so long a copy of it without its actions: no job wants them, and those of a capture are a hundred
     megabytes, which take Blender a tenth of a second and more. The armature itself is not touched, for then Blender would
     take back what was posed and has no key yet.
+
+    Only where that is worth it: after a copy Blender builds the scene's dependency graph anew, as for any new object.
     """
-    animation = armature.animation_data
-    if armature.library is not None or animation is None or not (animation.action or animation.nla_tracks):
+    if armature.library is not None or armature.animation_data is None or not _is_heavy(armature.animation_data):
         yield armature
         return
     copies = [_own_copy(armature)]
@@ -84,9 +88,20 @@ def _still(armature: Any) -> Iterator[Any]:
         _stand_for(copies, armature)
         yield copies[0]
     finally:
-        for copy in copies:  # which nothing uses: they are freed, and not looked for in everything
-            kind: Any = bpy.data.objects if isinstance(copy, bpy.types.Object) else bpy.data.armatures
-            kind.remove(copy, do_unlink=False)
+        bpy.data.batch_remove(copies)  # at once, since they ask each other
+
+
+def _is_heavy(animation: Any) -> bool:
+    """Whether actions of an armature are more than is written in an instant."""
+    actions = {animation.action, *(strip.action for track in animation.nla_tracks for strip in track.strips)}
+    keys = 0
+    for action in actions:
+        if action is not None and action.library is None:
+            for curve in all_curves(action):
+                keys += len(curve.keyframe_points)
+                if keys > _MOST_KEYS:
+                    return True
+    return False
 
 
 def _own_copy(block: Any) -> Any:

@@ -286,7 +286,10 @@ class MOTION_QUEUE_PG_shot(bpy.types.PropertyGroup):  # noqa: N801
             name="Scene Frame Rate", description="Convert the motion to the scene's frame rate", default=True
         ),
         "render": BoolProperty(
-            name="Render", description="Render a video of the shot, with the scene's render settings", update=_shot_changed
+            name="Render",
+            description="Render a video of the shot, with the scene's render settings. What of the scene is not saved is saved "
+            "as a copy when the shot is queued, which takes as long as saving",
+            update=_shot_changed,
         ),
         "output": StringProperty(
             name="Output",

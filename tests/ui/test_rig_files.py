@@ -10,6 +10,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from motion_queue.backends import compat  # noqa: E402
 from motion_queue.backends.character import mannequin  # noqa: E402
 from motion_queue.backends.retarget import load  # noqa: E402
 from motion_queue.operators import scene_files  # noqa: E402
@@ -20,12 +21,12 @@ from .conftest import Interface  # noqa: E402
 
 @pytest.fixture
 def armature() -> Any:
-    """Animated and posed further, with a driver that asks another bone, and one of its bones' own that asks the armature."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     return animated(mannequin.build(bpy.context.scene))
 
 
-def animated(armature: Any) -> Any:
+def animated(armature: Any, keys: int = 20_000) -> Any:
+    """As a capture is, with so many keys in six curves, and posed further; drivers of it and its data ask the armature."""
     bpy.context.view_layer.objects.active = armature
     armature.select_set(True)
     first, second = armature.pose.bones[0], armature.pose.bones[1]
@@ -33,6 +34,10 @@ def animated(armature: Any) -> Any:
         first.location.x = frame / 100
         first.keyframe_insert("location", frame=frame)
         armature.keyframe_insert("location", frame=frame)
+    for curve in compat.all_curves(armature.animation_data.action):
+        curve.keyframe_points.add(keys)
+        curve.keyframe_points.foreach_set("co", [x for frame in range(1, keys + 3) for x in (frame, frame / 100)])
+        curve.update()
     strips = armature.animation_data.nla_tracks.new().strips
     strips.new("Before", 1000, armature.animation_data.action)
     first["stiffness"] = 0.5
@@ -42,6 +47,15 @@ def animated(armature: Any) -> Any:
     first.location.x = 7.0  # not keyed
     bpy.context.view_layer.update()
     return armature
+
+
+def capture(name: str, owner: str) -> Any:
+    action = bpy.data.actions.new(name)
+    curve = compat.action_curves(action, owner)[0].new("location", index=0)
+    curve.keyframe_points.add(120_000)
+    curve.keyframe_points.foreach_set("co", [x for frame in range(120_000) for x in (frame, 0.0)])
+    curve.update()
+    return action
 
 
 def _drive(curve: Any, armature: Any, bone: Any) -> None:
@@ -108,9 +122,11 @@ def test_a_full_disk_is_told_and_leaves_no_copy_in_the_scene(armature: Any, smal
     assert shown(armature) == before
 
 
-def test_a_rig_without_motion_is_written_itself(tmp_path: Path) -> None:
+def test_a_rig_with_little_or_no_motion_is_written_itself(tmp_path: Path) -> None:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     made = mannequin.build(bpy.context.scene)
+    assert content(scene_files.write_rig(made, tmp_path))["objects"] == [made.name]
+    animated(made, keys=100)
     assert content(scene_files.write_rig(made, tmp_path))["objects"] == [made.name]
 
 
@@ -155,9 +171,8 @@ def test_an_override_of_a_linked_rig_is_queued_without_its_actions(ui: Interface
     assert armature.override_library and armature.data.override_library
     bpy.context.view_layer.objects.active = armature
     armature.select_set(True)
-    armature.animation_data.action = bpy.data.actions.new("Of This File")
+    compat.assign_action(armature, capture("Of This File", armature.name))
     name = armature.name
-    armature.keyframe_insert("location", frame=1)
     bpy.context.view_layer.update()
     before = shown(armature)
 
