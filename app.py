@@ -38,13 +38,14 @@ from .persistence.inbox import Ack, Command, Inbox
 from .persistence.journal import FileJournal
 from .persistence.logs import EngineLog, JobLog
 from .persistence.state import StateFolder, claim, find_orphans
-from .queue import Engine, InputRef, JobSpec, Limits, MotionQueueError, StoreError
+from .queue import Engine, InputRef, JobSpec, Limits, MotionQueueError, StoreError, Ticket
 from .queue.contract import Json
 
 _log = logging.getLogger(__name__)
 
 _LOGS_KEPT = 64
 _INBOX_EVERY = 0.5  # seconds
+_STORED_WITHIN = 5.0  # seconds
 HOLD_AT_START = "start"
 _COPIED = {JOINT_MAP, *published.POSES}  # small inputs
 _COPIED_MOST = 512 * 1024 * 1024  # bytes; a clip larger than that is refused by the reader anyway
@@ -107,6 +108,7 @@ class App:
         self.engine.register_workflow(clip_workflow())
         self.engine.register_workflow(shot_workflow())
         self._inbox = Inbox(root)
+        self._inbox_reader = threading.Thread(target=self._read_inbox, name="motion-queue-inbox", daemon=True)
         self._closing = threading.Event()
 
     @classmethod
@@ -125,7 +127,7 @@ class App:
             folder.release()
             raise
         app._finisher.start(app.engine)
-        threading.Thread(target=app._read_inbox, name="motion-queue-inbox", daemon=True).start()
+        app._inbox_reader.start()
         return app
 
     @classmethod
@@ -178,9 +180,10 @@ class App:
             children.join(timeout)
         finally:
             self._finisher.close(timeout)
+            self._inbox_reader.join(timeout)  # once the folder is released, its inbox is somebody else's
             self.folder.release()
             self._log.close()
-        return clean
+        return clean and not self._inbox_reader.is_alive()
 
     def __enter__(self) -> App:
         return self
@@ -321,6 +324,8 @@ class App:
         while not self._closing.wait(_INBOX_EVERY):
             try:
                 for command in self._inbox.drain():
+                    if self._closing.is_set():
+                        return  # what is not begun stays in the folder for its next owner
                     self._inbox.acknowledge(self._obey(command))
             except StoreError as error:
                 _log.error("The inbox could not be served: %s", error)
@@ -371,31 +376,37 @@ def _ids(arguments: Mapping[str, Json]) -> list[str]:
     return ids
 
 
+def _stored(*tickets: Ticket) -> None:
+    """Wait for the last of them, and so for all. `StoreError` when that is not on disk in time: it may be lost in a crash."""
+    if tickets and not tickets[-1].wait_durable(_STORED_WITHIN):
+        raise StoreError(
+            "journal_busy",
+            f"The change was made, but the disk has not stored it within {_STORED_WITHIN:g} s. See the jobs before you repeat it.",
+        )
+
+
 def _cancel(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
     batch = arguments.get("batch")
     ticket = engine.cancel_batch(str(batch)) if batch else engine.cancel_many(_ids(arguments))
-    ticket.wait_durable(5.0)
+    _stored(ticket)
     return {"jobs": list(ticket.job_ids)}
 
 
-def _each(operation: Callable[[Engine, str], Any]) -> Callable[[Engine, Mapping[str, Json]], dict[str, Json]]:
+def _each(operation: Callable[[Engine, str], Ticket]) -> Callable[[Engine, Mapping[str, Json]], dict[str, Json]]:
     def run(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
-        ids = _ids(arguments)
-        for job_id in ids:
-            operation(engine, job_id).wait_durable(5.0)
-        return {"jobs": ids}
+        tickets = [operation(engine, job_id) for job_id in _ids(arguments)]
+        _stored(*tickets)
+        return {"jobs": [ticket.job_id for ticket in tickets]}
 
     return run
 
 
-def _pause_queue(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
-    engine.pause_queue().wait_durable(5.0)
-    return {}
+def _whole(operation: Callable[[Engine], Ticket]) -> Callable[[Engine, Mapping[str, Json]], dict[str, Json]]:
+    def run(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
+        _stored(operation(engine))
+        return {}
 
-
-def _resume_queue(engine: Engine, arguments: Mapping[str, Json]) -> dict[str, Json]:
-    engine.resume_queue().wait_durable(5.0)
-    return {}
+    return run
 
 
 _COMMANDS: dict[str, Callable[[Engine, Mapping[str, Json]], dict[str, Json]]] = {
@@ -403,8 +414,8 @@ _COMMANDS: dict[str, Callable[[Engine, Mapping[str, Json]], dict[str, Json]]] = 
     "pause": _each(lambda engine, job_id: engine.pause(job_id)),
     "resume": _each(lambda engine, job_id: engine.resume(job_id)),
     "retry": _each(lambda engine, job_id: engine.retry(job_id)),
-    "pause_queue": _pause_queue,
-    "resume_queue": _resume_queue,
+    "pause_queue": _whole(lambda engine: engine.pause_queue()),
+    "resume_queue": _whole(lambda engine: engine.resume_queue()),
 }
 
 
