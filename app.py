@@ -381,7 +381,7 @@ def _stored(*tickets: Ticket) -> None:
     if tickets and not tickets[-1].wait_durable(_STORED_WITHIN):
         raise StoreError(
             "journal_busy",
-            f"The change was made, but the disk has not stored it within {_STORED_WITHIN:g} s. See the jobs before you repeat it.",
+            f"The change was made, but the disk has not stored it within {_STORED_WITHIN:g} s. Look at it before you repeat it.",
         )
 
 

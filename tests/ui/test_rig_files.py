@@ -101,6 +101,15 @@ def test_actions_are_left_out_and_the_scene_is_as_it_was(armature: Any, tmp_path
     assert found["actions"] == [] and len(found["objects"]) == len(found["armatures"]) == 1
 
 
+def test_a_rig_that_points_at_itself_leaves_no_copy_in_the_scene(armature: Any, tmp_path: Path) -> None:
+    armature["itself"] = armature.data["object"] = armature
+    armature["data"] = armature.data
+    armature.pose.bones[1].constraints.new("COPY_ROTATION").target = armature
+    before = shown(armature)
+    scene_files.write_rig(armature, tmp_path)
+    assert shown(armature) == before
+
+
 def test_a_strip_that_is_edited_stays_so(armature: Any, tmp_path: Path) -> None:
     animation = armature.animation_data
     animation.action = None
