@@ -78,7 +78,7 @@ def _still(armature: Any) -> Iterator[Any]:
     megabytes, which take Blender a tenth of a second and more. The armature itself is not touched, for then Blender would
     take back what was posed and has no key yet.
 
-    Only where that is worth it: after a copy Blender builds the scene's dependency graph anew, as for any new object.
+    Only where that is worth it: after an armature is copied or removed Blender builds the scene's dependency graph anew.
     """
     if armature.library is not None or armature.animation_data is None or not _is_heavy(armature.animation_data):
         yield armature
