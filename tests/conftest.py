@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from fault.mounts import Mount, mounting
 from hypothesis import HealthCheck, settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -71,3 +72,10 @@ def motion_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared motion data is not beside this checkout")
     return folder
+
+
+@pytest.fixture
+def mount() -> Iterator[Mount]:
+    """Mounts until the end of the test; see `mounting`."""
+    with mounting() as found:
+        yield found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole program on state folders of its own, and what the tests break it with: files, mounts, Blenders."""
+"""The whole program on state folders of its own, and what the tests break it with: files and Blenders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from motion_queue.app import App, Settings
 from .support import LIMIT
 
 OpenApp = Callable[..., App]
-Mount = Callable[..., Path]
 
 
 @pytest.fixture
@@ -31,30 +30,6 @@ def open_app(tmp_path: Path) -> Iterator[OpenApp]:
     yield make
     for app in opened:
         app.close()
-
-
-@pytest.fixture
-def mount() -> Iterator[Mount]:
-    """Mount something on a folder until the end of the test: `tmpfs` of some size, or the folder itself read-only."""
-    mounted: list[Path] = []
-
-    def make(folder: Path, *, megabytes: float = 0.0) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        if megabytes:
-            commands = [["mount", "-t", "tmpfs", "-o", f"size={int(megabytes * 1024)}k", "tmpfs", str(folder)]]
-        else:
-            commands = [["mount", "--bind", str(folder), str(folder)], ["mount", "-o", "remount,bind,ro", str(folder)]]
-        for command in commands:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                pytest.skip(f"this user may not mount: {done.stderr.strip()}")
-            if folder not in mounted:
-                mounted.append(folder)
-        return folder
-
-    yield make
-    for folder in reversed(mounted):
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

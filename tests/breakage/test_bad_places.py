@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fault.mounts import Mount
 
 from motion_queue.app import App
 from motion_queue.operators.submission import pack
 from motion_queue.queue import JobSpec, StoreError
 from motion_queue.queue.errors import MotionQueueError
 
-from .conftest import Mount, OpenApp
+from .conftest import OpenApp
 from .support import LIMIT, SMALL, error_of, fill, rendered, run_all, says_what_to_do, wait_for
 
 PATIENT = {"retry_base": 0.05}  # seconds before an automatic retry

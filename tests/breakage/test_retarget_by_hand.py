@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from fault.mounts import Mount
 
-from .conftest import Mount
 from .support import LIMIT, fill
 
 

@@ -7,7 +7,6 @@ its real threads, must come to exactly that. Steps end when the machine says so,
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from unit.queue.gates import BOUND, Gate, error, register
 
-_TESTS = str(Path(__file__).resolve().parents[1])
-if _TESTS not in sys.path:
-    sys.path.append(_TESTS)
-
-from unit.queue.gates import BOUND, Gate, error, register  # noqa: E402
-
-from motion_queue.persistence.journal import FileJournal  # noqa: E402
-from motion_queue.queue import Engine, JobSpec, Limits, MotionQueueError, StepSpec, StepStopped, StopReason  # noqa: E402
+from motion_queue.persistence.journal import FileJournal
+from motion_queue.queue import Engine, JobSpec, Limits, MotionQueueError, StepSpec, StepStopped, StopReason
 
 WANTED_MEMORY = (0.0, 30.0, 80.0, 120.0)  # MB
 LANES = ("cpu", "gpu", "net")

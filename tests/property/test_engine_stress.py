@@ -4,23 +4,17 @@
 from __future__ import annotations
 
 import random
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.queue.gates import BOUND, Instant, error, register
 
-_TESTS = str(Path(__file__).resolve().parents[1])
-if _TESTS not in sys.path:
-    sys.path.append(_TESTS)
-
-from unit.queue.gates import BOUND, Instant, error, register  # noqa: E402
-
-from motion_queue.persistence.journal import FileJournal  # noqa: E402
-from motion_queue.persistence.reader import read_state  # noqa: E402
-from motion_queue.queue import (  # noqa: E402
+from motion_queue.persistence.journal import FileJournal
+from motion_queue.persistence.reader import read_state
+from motion_queue.queue import (
     Engine,
     JobSpec,
     JobState,

@@ -3,24 +3,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from fault.faulty import FaultyFiles
+from fault.records import plain_fold
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-_TESTS = str(Path(__file__).resolve().parents[1])
-if _TESTS not in sys.path:
-    sys.path.append(_TESTS)
-
-from fault.faulty import FaultyFiles  # noqa: E402
-from fault.records import plain_fold  # noqa: E402
-
-from motion_queue.persistence.compaction import compact  # noqa: E402
-from motion_queue.persistence.journal import FileJournal  # noqa: E402
-from motion_queue.persistence.lines import encode_line, encode_record  # noqa: E402
-from motion_queue.persistence.reader import load, segment_name  # noqa: E402
-from motion_queue.queue.contract import Record  # noqa: E402
+from motion_queue.persistence.compaction import compact
+from motion_queue.persistence.journal import FileJournal
+from motion_queue.persistence.lines import encode_line, encode_record
+from motion_queue.persistence.reader import load, segment_name
+from motion_queue.queue.contract import Record
 
 FOLDER = Path("/state")
 _JOBS = st.sampled_from(["a", "b", "c", "d", "e"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
 from fault.faulty import Fault, FaultyFiles
+from fault.mounts import Mount
 
 from motion_queue.persistence.artefacts import FolderStore
 from motion_queue.persistence.files import OsFiles
@@ -106,27 +106,19 @@ def test_a_missing_source_is_told(tmp_path: Path, store: FolderStore) -> None:
     assert not _all_files(store.root)
 
 
-def test_a_full_real_disk_leaves_no_half_file_and_the_source_untouched(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True, check=False
-    ).returncode:
-        pytest.skip("no right to mount a small file system here")
-    try:
-        store = FolderStore(disk)
-        small, large = _source(tmp_path, b"small"), tmp_path / "large"
-        large.write_bytes(b"x" * 1_000_000)
-        store.put("jobs/a/small", small)
-        for move in (False, True):
-            with pytest.raises(StoreError) as caught:
-                store.put("jobs/a/large", large, move=move)
-            assert caught.value.code == "disk_full"
-            assert large.stat().st_size == 1_000_000
-        assert _all_files(disk) == [store.path("jobs/a/small")]
-        store.put("jobs/a/next", small)
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+def test_a_full_real_disk_leaves_no_half_file_and_the_source_untouched(mount: Mount, tmp_path: Path) -> None:
+    disk = mount(tmp_path / "disk", megabytes=0.25)
+    store = FolderStore(disk)
+    small, large = _source(tmp_path, b"small"), tmp_path / "large"
+    large.write_bytes(b"x" * 1_000_000)
+    store.put("jobs/a/small", small)
+    for move in (False, True):
+        with pytest.raises(StoreError) as caught:
+            store.put("jobs/a/large", large, move=move)
+        assert caught.value.code == "disk_full"
+        assert large.stat().st_size == 1_000_000
+    assert _all_files(disk) == [store.path("jobs/a/small")]
+    store.put("jobs/a/next", small)
 
 
 class _FailingFiles(OsFiles):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fault.mounts import Mount
 from fault.records import submitted
 
 from motion_queue.persistence import state
@@ -144,25 +145,19 @@ def test_a_retirement_that_was_interrupted_is_finished_and_never_adopted_again(t
         assert len(kept) == 1
 
 
-def test_a_real_read_only_file_system_is_refused_with_what_to_do_but_can_be_read(tmp_path: Path) -> None:
+def test_a_real_read_only_file_system_is_refused_with_what_to_do_but_can_be_read(mount: Mount, tmp_path: Path) -> None:
     journal = FileJournal(tmp_path / "disk")
     journal.open()
     journal.append([submitted(1, "a")])
     journal.close()
-    disk = str(tmp_path / "disk")
-    if subprocess.run(["mount", "--bind", disk, disk], capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount here")
-    try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", disk], check=True, capture_output=True)
-        with pytest.raises(StoreError) as caught:
-            StateFolder.acquire(tmp_path / "disk")
-        assert caught.value.code == "state_read_only"
-        assert disk in caught.value.message
-        assert list(read_state(tmp_path / "disk").jobs) == ["a"]
-        with pytest.raises(StoreError, match="state_read_only"):
-            StateFolder.acquire(tmp_path / "disk" / "below")
-    finally:
-        subprocess.run(["umount", disk], check=True)
+    disk = mount(tmp_path / "disk")
+    with pytest.raises(StoreError) as caught:
+        StateFolder.acquire(disk)
+    assert caught.value.code == "state_read_only"
+    assert str(disk) in caught.value.message
+    assert list(read_state(disk).jobs) == ["a"]
+    with pytest.raises(StoreError, match="state_read_only"):
+        StateFolder.acquire(disk / "below")
 
 
 def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:

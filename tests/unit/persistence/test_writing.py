@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from fault.faulty import Fault, FaultyFiles
+from fault.mounts import Mount
 from fault.records import history, plain_fold, submitted
 
 from motion_queue.persistence.files import OsFiles
@@ -372,33 +373,26 @@ def test_reading_while_the_owner_writes_and_compacts_is_always_consistent(tmp_pa
     assert seen > 0
 
 
-def test_a_full_real_disk_is_told_and_outlived(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("no right to mount a small file system here")
-    try:
-        journal, listener = FileJournal(disk), Listener()
-        journal.listen(listener.durable, listener.error)
-        journal.open()
-        journal.append([submitted(1, "a")])
-        assert journal.wait(1, 10)
-        ballast = disk / "ballast"
-        with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 4096)
-        journal.append([submitted(seq, f"job{seq}") for seq in range(2, 100)])
-        with pytest.raises(StoreError, match="disk_full"):
-            journal.wait(99, 10)
-        assert next(iter(read_state(disk).jobs)) == "a"
-        ballast.unlink()
-        assert listener.well_again.wait(10)
-        assert journal.wait(99, 10)
-        journal.close()
-        assert len(read_state(disk).jobs) == 99
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+def test_a_full_real_disk_is_told_and_outlived(mount: Mount, tmp_path: Path) -> None:
+    disk = mount(tmp_path / "disk", megabytes=0.5)
+    journal, listener = FileJournal(disk), Listener()
+    journal.listen(listener.durable, listener.error)
+    journal.open()
+    journal.append([submitted(1, "a")])
+    assert journal.wait(1, 10)
+    ballast = disk / "ballast"
+    with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    journal.append([submitted(seq, f"job{seq}") for seq in range(2, 100)])
+    with pytest.raises(StoreError, match="disk_full"):
+        journal.wait(99, 10)
+    assert next(iter(read_state(disk).jobs)) == "a"
+    ballast.unlink()
+    assert listener.well_again.wait(10)
+    assert journal.wait(99, 10)
+    journal.close()
+    assert len(read_state(disk).jobs) == 99
 
 
 _WRITER = """

@@ -4,22 +4,16 @@
 from __future__ import annotations
 
 import errno
-import sys
 from pathlib import Path
 
 import pytest
+from fault.faulty import Fault, FaultyFiles
 
 from motion_queue.persistence.journal import FileJournal
 from motion_queue.queue import Engine, JobState, StoreError
 
-_TESTS = str(Path(__file__).resolve().parents[2])
-if _TESTS not in sys.path:
-    sys.path.append(_TESTS)
-
-from fault.faulty import Fault, FaultyFiles  # noqa: E402
-
-from .conftest import Make  # noqa: E402
-from .gates import BOUND, ended, submit, wait_for, with_gate  # noqa: E402
+from .conftest import Make
+from .gates import BOUND, ended, submit, wait_for, with_gate
 
 FOLDER = Path("/state")
 
